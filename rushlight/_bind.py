@@ -1,0 +1,60 @@
+"""Tensor's methods and operators, bound from the records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight._api import api, inplace_form
+from rushlight._printing import tensor_format, tensor_repr
+from rushlight._tensor import Tensor
+from rushlight.engine.ir.op import Op
+from rushlight.engine.trace.recorder import binary, unary
+
+#: Python's operators and the records they call.
+_BINARY: dict[str, str] = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+}
+_COMPARE: dict[str, str] = {n: n for n in ("eq", "ne", "lt", "le", "gt", "ge")}
+_UNARY: dict[str, str] = {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}
+
+
+def _bind_operators() -> None:
+    for dunder, name in _BINARY.items():
+        op = Op.registry[name]
+        setattr(Tensor, f"__{dunder}__", binary(op, operator=True))
+        setattr(Tensor, f"__r{dunder}__", binary(op, operator=True, swap=True))
+        setattr(Tensor, f"__i{dunder}__", inplace_form(binary(op), f"{name}_"))
+    for dunder, name in _COMPARE.items():
+        setattr(Tensor, f"__{dunder}__", binary(Op.registry[name], operator=True))
+    for dunder, name in _UNARY.items():
+        setattr(Tensor, f"__{dunder}__", unary(Op.registry[name]))
+    Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
+    Tensor.__hash__ = lambda self: id(self)  # type: ignore[method-assign]
+
+
+def _bind_methods() -> None:
+    for name, function in api.methods.items():
+        setattr(Tensor, name, function)
+    Tensor.__repr__ = tensor_repr  # type: ignore[method-assign]
+    Tensor.__str__ = tensor_repr  # type: ignore[method-assign]
+    Tensor.__format__ = tensor_format  # type: ignore[method-assign]
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """The public functions of ``torch`` (``"torch"``) or one of its parts (``"linalg"``)."""
+    return api.namespaces.get(name, {})
+
+
+_bind_methods()
+_bind_operators()

@@ -1,0 +1,1 @@
+"""The engine: records, traces and runs operations; see README.md in this folder."""

@@ -1,0 +1,1 @@
+"""Leaf facts every other part of the engine stands on."""

@@ -1,0 +1,83 @@
+"""Every environment variable rushlight reads: once, typed, checked when the package is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() in ("1", "true", "on", "yes"):
+        return True
+    if text.lower() in ("", "0", "false", "off", "no"):
+        return False
+    raise ValueError(f"{name}={text!r}: expected one of 1, 0, true, false, on, off, yes, no")
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{name}={text!r}: expected a whole number of at least 1")
+    return int(text)
+
+
+def _words(name: str, text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _path(name: str, text: str) -> str:
+    if not os.path.exists(text):
+        raise ValueError(f"{name}={text!r}: no such file or folder")
+    return text
+
+
+@dataclass
+class Config:
+    """The switches, with the defaults that hold when the environment says nothing.
+
+    >>> from rushlight.engine.core.config import config
+    >>> config.trace_limit >= 1
+    True
+    """
+
+    eager: bool = False  #: RUSHLIGHT_EAGER: run every operation when it is written
+    num_threads: int | None = None  #: RUSHLIGHT_NUM_THREADS (else OMP_NUM_THREADS, else all cores)
+    onednn_library: str | None = None  #: RUSHLIGHT_ONEDNN: path of a libdnnl.so.3 to load
+    onednn: bool = True  #: RUSHLIGHT_USE_ONEDNN: 0 keeps to the NumPy kernels
+    trace_limit: int = 4096  #: RUSHLIGHT_TRACE_LIMIT: recorded values after which a trace is run
+    log: tuple[str, ...] = ()  #: RUSHLIGHT_LOG: artefacts to log, such as "flush,recompiles"
+
+
+_VARIABLES: dict[str, tuple[str, Callable[[str, str], object]]] = {
+    "OMP_NUM_THREADS": ("num_threads", _number),
+    "RUSHLIGHT_EAGER": ("eager", _flag),
+    "RUSHLIGHT_NUM_THREADS": ("num_threads", _number),
+    "RUSHLIGHT_ONEDNN": ("onednn_library", _path),
+    "RUSHLIGHT_USE_ONEDNN": ("onednn", _flag),
+    "RUSHLIGHT_TRACE_LIMIT": ("trace_limit", _number),
+    "RUSHLIGHT_LOG": ("log", _words),
+}
+
+
+def read_environment(environment: dict[str, str] | None = None) -> Config:
+    """The configuration that ``environment`` (the process's own by default) asks for."""
+    source = os.environ if environment is None else environment
+    config = Config()
+    for name, (attribute, parse) in _VARIABLES.items():
+        if name in source:
+            setattr(config, attribute, parse(name, source[name]))
+    unknown = [n for n in source if n.startswith("RUSHLIGHT_") and n not in _VARIABLES]
+    if unknown:
+        raise ValueError(
+            f"unknown environment variable {unknown[0]}; known are: "
+            + ", ".join(n for n in _VARIABLES if n.startswith("RUSHLIGHT_"))
+        )
+    return config
+
+
+def describe() -> list[tuple[str, object]]:
+    """Name and value of every switch, for ``rushlight info``."""
+    return [(field.name, getattr(config, field.name)) for field in fields(Config)]
+
+
+config = read_environment()

@@ -1,0 +1,304 @@
+"""The record of an operator: everything that is true of it, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from rushlight.engine.ir.graph import Meta, TensorBase
+
+# Kinds: what a pass may assume of an operator.
+POINTWISE, REDUCTION, VIEW, MATMUL, CONV, GATHER, RANDOM, OTHER, COMPOSITE = (
+    "pointwise", "reduction", "view", "matmul", "conv", "gather", "random", "other", "composite",
+)  # fmt: skip
+
+Infer = Callable[..., "Meta | tuple[Meta, ...]"]
+Kernel = Callable[..., Any]
+KernelFactory = Callable[..., "Kernel | None"]
+
+
+class Spec:
+    """An operator for given input metas and attributes: its results' metas and its kernel.
+
+    Equal specs are the same object, so that a recorded operation is compared by identity.
+    """
+
+    __slots__ = ("_kernel", "attrs", "compute", "inputs", "op", "out", "outs")
+
+    def __init__(
+        self, op: Op, inputs: tuple[Meta | None, ...], attrs: tuple[Any, ...], outs: Any
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.attrs = attrs
+        self.outs: tuple[Meta, ...] = outs if isinstance(outs, tuple) else (outs,)
+        self.out = self.outs[0]
+        self._kernel: Kernel | None = None
+
+    @property
+    def kernel(self) -> Kernel:
+        """A function from input buffers to the output buffer (a tuple of them if several)."""
+        if self._kernel is None:
+            for factory in self.op.backend_kernels:
+                self._kernel = factory(self, *self.attrs)
+                if self._kernel is not None:
+                    break
+            else:
+                self._kernel = self.op.kernel(self, *self.attrs)
+        assert self._kernel is not None
+        return self._kernel
+
+    def attr(self, name: str) -> Any:
+        """The attribute called ``name``."""
+        return self.attrs[self.op.attr_names.index(name)]
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(map(repr, self.inputs))
+        attrs = "".join(
+            f", {n}={v!r}" for n, v in zip(self.op.attr_names, self.attrs, strict=True)
+        )
+        return f"{self.op.name}({inputs}{attrs})"
+
+
+class Record:
+    """What primitive and composite operators have in common: a public face and its tests."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        namespaces: Sequence[str] = (),
+        method: bool | str = False,
+        inplace: bool = False,
+        samples: Iterable[Any] = (),
+        errors: Iterable[Any] = (),
+        oracle: str | None = None,
+    ) -> None:
+        self.name = name
+        self.namespaces = tuple(namespaces)
+        self.method = method
+        self.inplace = inplace
+        self.samples = samples
+        self.errors = errors
+        self.oracle = oracle
+
+    @property
+    def public_name(self) -> str:
+        """The name in the public namespaces."""
+        return self.name
+
+    @property
+    def method_name(self) -> str:
+        """The name of the method."""
+        return self.method if isinstance(self.method, str) else self.public_name
+
+
+class Op(Record):
+    """The record of a primitive operator.
+
+    Args:
+        schema: ``"name(Tensor input, Tensor? bias, int[] stride, bool flag=False)"``: tensors
+            first, then attributes (hashable values that are part of the program's key).
+            ``Tensor[]`` as the only tensor argument means any number of them.
+        kind: what passes may assume of it (``POINTWISE``, ``REDUCTION``, ...).
+        infer: ``infer(*input_metas, *attributes) -> Meta | tuple[Meta, ...]``; raises the user's
+            error where the inputs do not fit.
+        kernel: ``kernel(spec, *attributes) -> function(*arrays) -> array(s)``, on NumPy.
+        grad: gradient formulas by input name, e.g. ``{"input": lambda g, other: g * other}``.
+            A key ``"input, weight"`` computes several at once. Parameters are found by name:
+            ``g`` (or ``g0``, ``g1``, ...) gradients of the outputs; an input's name: that input;
+            ``result`` (``result1``): an output; an attribute's name; ``<input>_meta``: its Meta;
+            ``needs``: which inputs want a gradient. ``None``: not differentiable.
+        grad_name: the name of ``grad_fn`` without ``Backward0``; derived from the name if absent.
+        differentiable: how many of the leading outputs carry gradients (all by default).
+        may_fail: the kernel can find an error in the data, so the user's line is remembered.
+        scalar: the body that code generators lower (pointwise operators).
+    """
+
+    registry: Final[dict[str, Op]] = {}
+
+    def __init__(
+        self,
+        schema: str,
+        *,
+        kind: str,
+        infer: Infer,
+        kernel: KernelFactory,
+        grad: dict[str, Callable[..., Any]] | None = None,
+        grad_name: str | None = None,
+        differentiable: int | None = None,
+        may_fail: bool = False,
+        commutative: bool = False,
+        scalar: Any = None,
+        doc: str = "",
+        public: str | None = None,
+        **face: Any,
+    ) -> None:
+        name, self.input_names, self.variadic, attributes = _parse(schema)
+        super().__init__(name, **face)
+        self.schema = schema
+        self.attr_names = tuple(a for a, _ in attributes)
+        self.attr_defaults = dict(a for a in attributes if a[1] is not _REQUIRED)
+        self.kind = kind
+        self.infer = infer
+        self.kernel = kernel
+        self.backend_kernels: list[KernelFactory] = []
+        self.grad = grad
+        self.grad_name = grad_name or "".join(p.capitalize() for p in name.strip("_").split("_"))
+        self.differentiable = differentiable
+        self.may_fail = may_fail
+        self.commutative = commutative
+        self.scalar = scalar
+        self.doc = doc
+        self.public = public
+        self.specs: dict[Any, Spec] = {}
+        self.plans: dict[Any, Any] = {}
+        self.node_class: Any = None
+        if name in self.registry:
+            raise ValueError(f"operator {name!r} is recorded twice")
+        self.registry[name] = self
+
+    @property
+    def public_name(self) -> str:
+        return self.public or self.name
+
+    def specialize(self, inputs: tuple[Meta | None, ...], attrs: tuple[Any, ...] = ()) -> Spec:
+        """The spec for these inputs, made on first use; raises what ``infer`` raises."""
+        if len(self.specs) > MAX_SPECS:
+            self.specs.clear()
+        spec = Spec(self, inputs, attrs, self.infer(*inputs, *attrs))
+        self.specs[inputs, attrs] = spec
+        return spec
+
+    def pack(self, attrs: dict[str, Any]) -> tuple[Any, ...]:
+        """Attributes given by name as the tuple that stands in the key."""
+        if len(attrs) < len(self.attr_names):
+            attrs = {**self.attr_defaults, **attrs}
+        try:
+            return tuple([attrs[name] for name in self.attr_names])
+        except KeyError as error:
+            raise TypeError(f"{self.name}: missing attribute {error}") from None
+
+    def __call__(self, *inputs: TensorBase | Any, **attrs: Any) -> Any:
+        """Record the operation on tensors (or Python numbers), attributes by name."""
+        return hooks.record(self, inputs, self.pack(attrs) if self.attr_names else ())
+
+    def __repr__(self) -> str:
+        return f"<Op {self.name}>"
+
+
+#: Specs kept per operator before its table starts anew (shapes that keep changing).
+MAX_SPECS = 4096
+
+
+class Composite(Record):
+    """The record of an operator written with other operators: no gradient, no kernel."""
+
+    registry: Final[dict[str, Composite]] = {}
+
+    def __init__(self, name: str, function: Callable[..., Any], **face: Any) -> None:
+        super().__init__(name, **face)
+        self.function = function
+        self.doc = function.__doc__ or ""
+        key = f"{self.namespaces[0] if self.namespaces else 'method'}.{name}"
+        if key in self.registry:
+            raise ValueError(f"composite {key!r} is recorded twice")
+        self.registry[key] = self
+
+
+def composite(
+    *,
+    name: str | None = None,
+    namespaces: Sequence[str] = ("torch",),
+    method: bool | str = False,
+    inplace: bool = False,
+    samples: Iterable[Any] = (),
+    errors: Iterable[Any] = (),
+    oracle: str | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Record a function over tensors as an operator of the public namespaces.
+
+    Args:
+        name: the public name, the function's own by default.
+        namespaces: where it is found: ``"torch"``, ``"nn.functional"``, ``"linalg"``, ...
+        method: also a method of Tensor (a string names it differently).
+        inplace: also has a form ``name_`` that writes into its first argument.
+        samples: calls for the generated tests, see ``rushlight.engine.ir.samples``.
+        errors: calls that must raise.
+        oracle: the dotted name under ``torch`` to compare with, if not the first namespace's.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        Composite(
+            name or function.__name__,
+            function,
+            namespaces=namespaces,
+            method=method,
+            inplace=inplace,
+            samples=samples,
+            errors=errors,
+            oracle=oracle,
+        )
+        return function
+
+    return register
+
+
+class _Hooks:
+    """How operators reach the recorder above them; filled in by ``engine.trace``."""
+
+    __slots__ = ("constant", "record")
+
+    record: Callable[[Op, Sequence[Any], tuple[Any, ...]], Any]
+    constant: Callable[[Any], TensorBase]
+
+
+hooks = _Hooks()
+
+
+def constant(array: Any) -> Any:
+    """A tensor that owns the NumPy array ``array`` (for operators that need a table)."""
+    return hooks.constant(array)
+
+
+_REQUIRED: Final = object()
+
+
+def _parse(schema: str) -> tuple[str, tuple[str, ...], bool, list[tuple[str, Any]]]:
+    """Name, tensor inputs, whether they are a list, and attributes with defaults."""
+    name, _, rest = schema.partition("(")
+    body = rest[: rest.rindex(")")].strip()
+    inputs: list[str] = []
+    attributes: list[tuple[str, Any]] = []
+    variadic = False
+    for part in _split(body):
+        kind, _, declared = part.strip().partition(" ")
+        declared, equals, default = declared.partition("=")
+        if kind in ("Tensor", "Tensor?", "Tensor[]"):
+            inputs.append(declared)
+            variadic = variadic or kind == "Tensor[]"
+        else:
+            value = _LITERALS[default] if default in _LITERALS else default
+            attributes.append((declared, value if equals else _REQUIRED))
+    return name.strip(), tuple(inputs), variadic, attributes
+
+
+def _split(body: str) -> list[str]:
+    return [part for part in body.split(", ") if part]
+
+
+_LITERALS: Final[dict[str, Any]] = {
+    "None": None, "True": True, "False": False, "()": (), "0": 0, "1": 1, "-1": -1, "2": 2,
+    "0.0": 0.0, "1.0": 1.0,
+}  # fmt: skip
+
+
+def register_kernel(*names: str) -> Callable[[KernelFactory], KernelFactory]:
+    """Let a backend offer a faster kernel: ``factory(spec, *attributes)``, ``None`` to decline."""
+
+    def register(factory: KernelFactory) -> KernelFactory:
+        for name in names:
+            Op.registry[name].backend_kernels.insert(0, factory)
+        return factory
+
+    return register

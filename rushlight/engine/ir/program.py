@@ -1,0 +1,76 @@
+"""A recorded program: its nodes, which of its values are wanted, and how it is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rushlight.engine.core.errors import Location
+from rushlight.engine.ir.op import Spec
+
+
+@dataclass(slots=True)
+class Node:
+    """One recorded operation; values are numbered in the order in which they appeared."""
+
+    spec: Spec
+    inputs: tuple[int, ...]  #: numbers of the input values, -1 where there is none
+    first: int  #: number of the first output; the others follow
+    location: Location | None  #: where it was recorded for the first time
+
+    @property
+    def outputs(self) -> range:
+        """The numbers of the output values."""
+        return range(self.first, self.first + len(self.spec.outs))
+
+    def __str__(self) -> str:
+        names = ", ".join(f"%{i}" for i in self.inputs)
+        attrs = "".join(
+            f", {n}={v!r}"
+            for n, v in zip(self.spec.op.attr_names, self.spec.attrs, strict=True)
+        )
+        results = ", ".join(f"%{i}: {m!r}" for i, m in zip(self.outputs, self.spec.outs, strict=True))
+        return f"{results} = {self.spec.op.name}({names}{attrs})"
+
+
+class Program:
+    """The nodes that somebody waits for, in order, and what becomes of every value.
+
+    Attributes:
+        nodes: the live nodes; what nobody holds and nobody needs is not among them.
+        size: how many values the trace has.
+        inputs: numbers of the values that come from outside and are read.
+        keep: numbers of the values somebody holds.
+        owned: numbers of outside values nobody else holds: their memory may be written over.
+        runs: how often it has run.
+        steps: the prepared form the interpreter walks, made on the first run.
+    """
+
+    __slots__ = ("inputs", "keep", "nodes", "owned", "runs", "size", "steps")
+
+    def __init__(self, nodes: list[Node], size: int, held: tuple[bool, ...]) -> None:
+        produced = {position for node in nodes for position in node.outputs}
+        self.size = size
+        self.keep = [i for i in range(size) if held[i] and i in produced]
+        self.nodes = _live(nodes, self.keep)
+        read = {i for node in self.nodes for i in node.inputs if i >= 0}
+        self.inputs = sorted(read - produced)
+        self.owned = frozenset(i for i in self.inputs if not held[i])
+        self.runs = 0
+        self.steps: list[Any] | None = None
+
+    def __str__(self) -> str:
+        lines = [f"inputs {' '.join(f'%{i}' for i in self.inputs)}"]
+        lines += [f"  {node}" for node in self.nodes]
+        return "\n".join([*lines, f"keep {' '.join(f'%{i}' for i in self.keep)}"])
+
+
+def _live(nodes: list[Node], keep: list[int]) -> list[Node]:
+    needed = set(keep)
+    live = []
+    for node in reversed(nodes):
+        if any(position in needed for position in node.outputs):
+            needed.update(node.inputs)
+            live.append(node)
+    live.reverse()
+    return live

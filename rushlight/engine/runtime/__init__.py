@@ -1,0 +1,1 @@
+"""Programs, the cache that finds them again, and their execution."""

@@ -1,0 +1,1 @@
+"""Recording: the trace, views and in-place writes, gradients, and when to run."""

@@ -1,0 +1,281 @@
+"""Views and in-place writes: tensors that share a storage.
+
+Note: views and writes on immutable values
+    A ``Storage`` is a cell with the newest value of the whole memory and a version counter. A
+    tensor that shares it remembers the chain of view operations that leads from the whole to
+    itself, and the version at which it last looked. Reading a tensor that is behind takes the chain
+    again from the newest value. Writing to a tensor makes a new value of the whole, in which the
+    part the chain leads to is replaced; the old value stays what it was for whoever saved it.
+    The autograd side follows the same way: a view knows the tensor it was taken from (``_base``);
+    a write through the view gives the base a new ``grad_fn`` (``view_scatter``), and every view
+    whose base has a new one derives its own anew from it.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+from typing import Any
+
+from rushlight.engine.core.shape import broadcast_shapes
+from rushlight.engine.core.dtype import SCALAR_NAMES, can_cast
+from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value
+from rushlight.engine.ir.op import Op, Spec
+from rushlight.engine.ops.view import as_layout, expand, to_dtype, view_scatter
+from rushlight.engine.runtime.cache import tree
+from rushlight.engine.runtime.executor import materialize
+from rushlight.engine.trace.gradient_node import node_class, plan_for
+from rushlight.engine.trace.recorder import mode, overflow, record_values, shared_elsewhere
+
+Chain = tuple[Spec, ...]
+
+
+class Storage:
+    """Memory that several tensors look at: its newest value and how often it was written."""
+
+    __slots__ = ("__weakref__", "value", "version")
+
+    def __init__(self, value: Value, version: int) -> None:
+        self.value = value
+        self.version = version
+
+    def read(self, tensor: Any) -> Value:
+        """The newest value of a tensor that looks at this storage."""
+        if tensor._seen != self.version:
+            tensor._value = follow(self.value, tensor._chain)
+            tensor._seen = self.version
+        base = tensor._base
+        if base is not None and base._edge is not tensor._base_edge:
+            refresh_edge(tensor)
+        value: Value = tensor._value
+        return value
+
+
+def storage_of(tensor: Any) -> Storage:
+    """The storage of a tensor, made when first asked for."""
+    if tensor._alias is None:
+        tensor._alias = Storage(tensor._value, tensor._version_count)
+        tensor._chain = ()
+        tensor._seen = tensor._version_count
+        tensor._base = None
+        tensor._base_edge = None
+    storage: Storage = tensor._alias
+    return storage
+
+
+def apply_view(spec: Spec, value: Value) -> Value:
+    """One view operation on a value: at once where its memory exists, else recorded."""
+    buffer = value.buffer
+    if buffer is not None:
+        ready = materialize(value)
+        return Value(spec.out, SHARED if value.pos == SHARED else -1, spec.kernel(ready))
+    return record_values(spec, (value,))
+
+
+def follow(value: Value, chain: Chain) -> Value:
+    """The value a chain of views leads to."""
+    for spec in chain:
+        value = apply_view(spec, value)
+    return value
+
+
+def make_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
+    """Record a view operation: a new tensor that looks at the same storage."""
+    storage = storage_of(tensor)
+    value = storage.read(tensor)
+    key = ((value.meta,), attrs)
+    spec = op.specs.get(key) or op.specialize(*key)
+    made = object.__new__(mode.tensor)
+    made._value = apply_view(spec, value)
+    made._alias = storage
+    made._chain = (*tensor._chain, spec)
+    made._seen = storage.version
+    base = tensor if tensor._base is None else tensor._base
+    made._base = base
+    made._base_edge = base._edge
+    edge = tensor._edge
+    if edge is not None:
+        if mode.grad:
+            made._edge = _view_edge(spec, edge)
+        else:
+            made._base = None  # made without gradients: stays outside the graph of its base
+    if len(tree.values) > mode.limit:
+        overflow()
+    return made
+
+
+def _view_edge(spec: Spec, edge: Any) -> Any:
+    op = spec.op
+    if op.grad is None or spec.out.dtype.category < 2:
+        return None
+    return ((op.node_class or node_class(op))(spec, plan_for(op, (True,)), (edge,), []), 0)
+
+
+def refresh_edge(tensor: Any) -> None:
+    """Derive the ``grad_fn`` of a view anew after its base has got another one."""
+    base = tensor._base
+    edge = base._edge
+    tensor._base_edge = edge
+    if edge is not None:
+        for spec in tensor._chain[len(base._chain) :]:
+            edge = _view_edge(spec, edge)
+    tensor._edge = edge
+
+
+def share(tensor: Any) -> Any:
+    """A tensor that looks at the same memory and is outside the graph: ``detach()``."""
+    storage = storage_of(tensor)
+    made = object.__new__(mode.tensor)
+    made._value = storage.read(tensor)
+    made._alias = storage
+    made._chain = tensor._chain
+    made._seen = storage.version
+    made._base = None
+    made._base_edge = None
+    return made
+
+
+def version(tensor: Any) -> int:
+    """How often the memory of the tensor was written."""
+    if tensor._alias is None:
+        return int(tensor._version_count)
+    return int(tensor._alias.version)
+
+
+def check_inplace(tensor: Any) -> None:
+    """Refuse a write that autograd cannot follow, in PyTorch's words."""
+    if not mode.grad:
+        return
+    edge = tensor._edge
+    if edge is not None and edge[0].is_leaf_node:
+        raise RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation.\n"
+            "Write under torch.no_grad(), or to x.data, or make a new tensor instead."
+        )
+    base = getattr(tensor, "_base", None) if tensor._alias is not None else None
+    if base is not None and base._edge is not None and base._edge[0].is_leaf_node:
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation.\n"
+            "Write under torch.no_grad(), or to x.data, or make a new tensor instead."
+        )
+
+
+def write(tensor: Any, source: Any, op_name: str = "copy_") -> Any:
+    """Put what ``source`` holds into ``tensor``, in place; every view of its memory sees it.
+
+    ``source`` must broadcast to the tensor's shape, and its type must convert to the tensor's.
+    """
+    check_inplace(tensor)
+    source = fit(source, tensor, op_name)
+    value = source._value if source._alias is None else source._alias.read(source)
+    edge = source._edge if mode.grad else None
+    assign(tensor, value, edge)
+    return tensor
+
+
+def fit(source: Any, tensor: Any, op_name: str = "copy_") -> Any:
+    """``source`` brought to the shape, type and layout of ``tensor``; PyTorch's errors if not."""
+    meta = meta_of(tensor)
+    have = meta_of(source)
+    if have is meta:
+        return source
+    if have.shape != meta.shape:
+        if broadcast_shapes(have.shape, meta.shape) != tuple(meta.shape):
+            raise RuntimeError(
+                f"output with shape {list(meta.shape)} doesn't match the broadcast shape "
+                f"{list(broadcast_shapes(have.shape, meta.shape))}"
+            )
+        source = expand(source, size=tuple(meta.shape))
+    if have.dtype is not meta.dtype:
+        if op_name != "copy_" and not can_cast(have.dtype, meta.dtype):
+            raise RuntimeError(
+                f"result type {SCALAR_NAMES[have.dtype]} can't be cast to the desired output type "
+                f"{SCALAR_NAMES[meta.dtype]}"
+            )
+        source = to_dtype(source, dtype=meta.dtype)
+    if meta_of(source) is not meta:
+        source = as_layout(source, strides=meta.strides)
+    return source
+
+
+def meta_of(tensor: Any) -> Meta:
+    """What is known of a tensor (the layout never changes by a write)."""
+    meta: Meta = tensor._value.meta
+    return meta
+
+
+def assign(tensor: Any, value: Value, edge: Any) -> None:
+    """Make ``value`` the newest value of ``tensor``: same meta, gradients going to ``edge``."""
+    storage = tensor._alias
+    if storage is None:
+        if tensor._value.pos == SHARED and shared_elsewhere(tensor._value):
+            tensor._value = _write_through(tensor._value, tensor._value, value)
+        else:
+            tensor._value = value
+        tensor._version_count += 1
+        if mode.grad and not _is_leaf(tensor):
+            tensor._edge = edge
+        return
+    storage.read(tensor)
+    if storage.value.pos == SHARED and shared_elsewhere(storage.value):
+        storage.value = _write_through(storage.value, follow(storage.value, tensor._chain), value)
+        storage.version += 1
+        storage.read(tensor)
+    else:
+        if tensor._chain:
+            chain = tensor._chain
+            storage.value = _scatter(storage.value, value, chain)
+        else:
+            storage.value = value
+        storage.version += 1
+        tensor._value = value
+        tensor._seen = storage.version
+    _assign_edge(tensor, edge)
+
+
+def _is_leaf(tensor: Any) -> bool:
+    return tensor._edge is not None and tensor._edge[0].is_leaf_node
+
+
+def _assign_edge(tensor: Any, edge: Any) -> None:
+    base = tensor._base
+    if base is None:
+        if mode.grad and not _is_leaf(tensor):
+            tensor._edge = edge
+        return
+    if not mode.grad or (edge is None and base._edge is None):
+        return
+    chain = tensor._chain[len(base._chain) :]
+    spec = _scatter_spec(base._value.meta, tensor._value.meta, chain)
+    edges = (base._edge, edge)
+    plan = plan_for(view_scatter, (base._edge is not None, edge is not None))
+    node = (view_scatter.node_class or node_class(view_scatter))(spec, plan, edges, [])
+    base._edge = (node, 0)
+    refresh_edge(tensor)
+
+
+def _scatter_spec(whole: Meta, part: Meta, chain: Chain) -> Spec:
+    key = ((whole, part), (chain,))
+    return view_scatter.specs.get(key) or view_scatter.specialize(*key)
+
+
+def _scatter(whole: Value, part: Value, chain: Chain) -> Value:
+    return record_values(_scatter_spec(whole.meta, part.meta, chain), (whole, part))
+
+
+def _write_through(whole: Value, target: Value, value: Value) -> Value:
+    """Write into memory that others share, at once; the value that stands for it from now on.
+
+    Whoever saved the old value keeps what it was.
+    """
+    new = materialize(value, "write to shared memory")
+    buffer = whole.buffer
+    saved_elsewhere = getrefcount(whole) > 5
+    fresh = Value(whole.meta, SHARED, buffer)
+    if saved_elsewhere:
+        whole.buffer = buffer.copy(order="K")
+        whole.pos = -1
+    target.buffer[...] = new
+    return fresh
+
+
+mode.view = make_view

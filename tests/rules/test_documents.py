@@ -1,0 +1,84 @@
+"""The documents tell the truth: their code runs, their links lead somewhere, translations agree."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rushlight.engine.ir.op import Composite, Op
+from tests.rules.source import PACKAGE, ROOT, shown
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^(#+) ", re.MULTILINE)
+
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *PACKAGE.rglob("*.md")})
+
+
+def blocks(text: str, language: str | None = None) -> list[str]:
+    """The code blocks of a document, of one language or all."""
+    return [code for name, code in FENCE.findall(text) if language in (None, name)]
+
+
+def run(code: str, names: dict[str, object], title: str) -> None:
+    """Run a block in ``names``; where it is written as a dialogue, its answers must come out."""
+    if ">>>" not in code:
+        exec(compile(code, title, "exec"), names)
+        return
+    examples = doctest.DocTestParser().get_doctest(code, names, title, title, 0)
+    problems: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(
+        examples, out=problems.append, clear_globs=False
+    )
+    names.update(examples.globs)
+    assert not problems, "".join(problems)
+
+
+def broken_links(text: str, folder: Path) -> Iterator[str]:
+    """Links to files of the project that do not exist."""
+    for target in LINK.findall(FENCE.sub("", text)):
+        file = target.partition("#")[0]
+        if file and "://" not in target and not (folder / file).exists():
+            yield target
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=shown)
+def test_code_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for record in (Op, Composite):  # what a document records as an example goes with it
+        monkeypatch.setattr(record, "registry", dict(record.registry))
+    names: dict[str, object] = {"__name__": "__main__"}
+    for number, code in enumerate(blocks(file.read_text("utf-8"), "python"), 1):
+        run(code, names, f"{shown(file)}, block {number}")
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=shown)
+def test_links_lead_somewhere(file: Path) -> None:
+    assert list(broken_links(file.read_text("utf-8"), file.parent)) == []
+
+
+def test_the_readme_has_code() -> None:
+    assert blocks((ROOT / "README.md").read_text("utf-8"), "python")
+
+
+def test_translations_agree() -> None:
+    english, chinese = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh.md"))
+    assert blocks(english) == blocks(chinese)
+    assert HEADING.findall(english) == HEADING.findall(chinese)
+    # Figures may not drift apart: tables are compared by the numbers in them.
+    rows = [[re.findall(r"\d[\d.,]*", row) for row in text.splitlines() if row.startswith("|")]
+            for text in (english, chinese)]  # fmt: skip
+    assert rows[0] == rows[1]
+
+
+def test_the_checks_notice(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="Expected"):
+        run(">>> 1 + 1\n3\n", {}, "a wrong answer")
+    with pytest.raises(ZeroDivisionError):
+        run("1 / 0", {}, "an error")
+    assert list(broken_links("[a](missing.md) [b](https://a.b)", tmp_path)) == ["missing.md"]
+    assert blocks("```python\nx\n```\ntext\n```sh\ny\n```\n", "python") == ["x\n"]

@@ -1,0 +1,82 @@
+"""What every source file has, and what none has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rules.source import python_files, shown
+
+#: Written so that this file does not trip over its own rule.
+UNFINISHED = re.compile(
+    r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK|tempo" + r"rary|for n" + r"ow)\b"
+)
+
+
+def unfinished(name: str, text: str) -> Iterator[str]:
+    """Lines that put something off."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if UNFINISHED.search(line):
+            yield f"{name}:{number} {line.strip()}"
+
+
+def swallowed(name: str, text: str) -> Iterator[str]:
+    """Handlers that catch everything, or that catch something and do nothing about it."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ExceptHandler):
+            silent = all(isinstance(inner, ast.Pass | ast.Continue) for inner in node.body)
+            if node.type is None or silent:
+                yield f"{name}:{node.lineno} swallows an exception"
+
+
+def header(name: str, text: str) -> Iterator[str]:
+    """A module's docstring and the future import that makes annotations free."""
+    tree = ast.parse(text)
+    if ast.get_docstring(tree) is None:
+        yield f"{name}: no docstring"
+    futures = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "__future__"]
+    if len(tree.body) > 1 and not futures:
+        yield f"{name}: from __future__ import annotations is missing"
+
+
+def undocumented(name: str, text: str) -> Iterator[str]:
+    """Public functions and classes of a module without a docstring."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    for node in ast.parse(text).body:
+        if isinstance(node, kinds) and not node.name.startswith("_"):
+            if ast.get_docstring(node) is None:
+                yield f"{name}:{node.lineno} {node.name} has no docstring"
+
+
+RULES = {
+    unfinished: ("rushlight", "tests", "benchmarks", "examples"),
+    swallowed: ("rushlight", "tests", "benchmarks", "examples"),
+    header: ("rushlight", "tests", "benchmarks"),
+    undocumented: ("rushlight",),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_file_keeps(rule) -> None:
+    files = python_files(*RULES[rule])
+    assert files
+    assert [c for file in files for c in rule(shown(file), file.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "bad"),
+    [
+        (unfinished, "x = 1  # TO" + "DO: more"),
+        (swallowed, "try:\n    f()\nexcept ValueError:\n    pass"),
+        (swallowed, "try:\n    f()\nexcept:\n    raise"),
+        (header, "from __future__ import annotations"),
+        (header, "'''Doc.'''\nimport a"),
+        (undocumented, "def f(): ..."),
+        (undocumented, "class A: ..."),
+    ],
+)
+def test_the_rules_notice(rule, bad: str) -> None:
+    assert list(rule("a.py", bad))
