@@ -19,6 +19,9 @@ from rushlight.engine.core.dtype import get_default_dtype
 
 Kind = Literal["float", "int", "bool", "complex"]
 
+#: Where the classes Tensor and Parameter come from, by either name of this package.
+_PACKAGES = (__name__.partition(".")[0], "torch")
+
 
 @dataclass(slots=True)
 class PrintOptions:
@@ -360,19 +363,22 @@ def _suffixes_of(tensor: Printable, default_dtype: str) -> list[str]:
     return suffixes if grad is None else [*suffixes, grad]
 
 
+def _package_name(cls: type) -> str | None:
+    """The name of one of this package's own classes; ``None`` for a user's subclass."""
+    return cls.__name__ if cls.__module__.partition(".")[0] in _PACKAGES else None
+
+
 def tensor_repr(
     tensor: Printable,
     *,
     tensor_contents: str | None = None,
-    plain: bool = True,
     default_dtype: Callable[[], object] = get_default_dtype,
 ) -> str:
-    """``repr(tensor)``.
+    """``repr(tensor)``; an object of a user's subclass prints under its class's name.
 
     Args:
         tensor: a tensor of any shape and type with a strided layout.
         tensor_contents: printed in place of the elements, which are then not read.
-        plain: false for an object of a user's subclass, which prints under its class's name.
         default_dtype: tells the floating-point type that goes without saying.
 
     Returns:
@@ -383,32 +389,27 @@ def tensor_repr(
     tensor([[1.0000, 2.5000],
             [3.0000, 4.0000]], dtype=torch.float64)
     """
-    prefix = "tensor(" if plain else f"{type(tensor).__name__}("
+    cls = type(tensor)
+    plain = _package_name(cls) in ("Tensor", "Parameter")
+    prefix = "tensor(" if plain else f"{cls.__name__}("
     suffixes = _suffixes_of(tensor, str(default_dtype()))
     if tensor_contents is None and tensor.device.type == "meta":
         tensor_contents = "..."
-    if tensor_contents is not None:
-        return _with_suffixes(prefix + tensor_contents, suffixes, len(prefix))
-    return format_array(
-        tensor.detach()._numpy_for_printing(),
-        kind=_kind_of(tensor.dtype),
-        suffixes=suffixes,
-        indent=len(prefix),
-        prefix=prefix,
-    )
+    if tensor_contents is None:
+        data = tensor.detach()._numpy_for_printing()
+        tensor_contents = array_contents(data, kind=_kind_of(tensor.dtype), indent=len(prefix))
+    text = _with_suffixes(prefix + tensor_contents, suffixes, len(prefix))
+    is_parameter = any(_package_name(base) == "Parameter" for base in cls.__mro__)
+    return f"Parameter({text})" if is_parameter and not plain else text
 
 
 def parameter_repr(
-    parameter: Printable,
-    *,
-    plain: bool = True,
-    default_dtype: Callable[[], object] = get_default_dtype,
+    parameter: Printable, *, default_dtype: Callable[[], object] = get_default_dtype
 ) -> str:
     """``repr(parameter)``: a parameter says so on a line of its own.
 
     Args:
         parameter: an ``nn.Parameter``.
-        plain: false for an object of a user's subclass of ``nn.Parameter``.
         default_dtype: as for `tensor_repr`.
 
     Returns:
@@ -419,29 +420,28 @@ def parameter_repr(
     Parameter containing:
     tensor([1., 2.], requires_grad=True)
     """
-    text = tensor_repr(parameter, plain=plain, default_dtype=default_dtype)
-    return "Parameter containing:\n" + (text if plain else f"Parameter({text})")
+    return "Parameter containing:\n" + tensor_repr(parameter, default_dtype=default_dtype)
 
 
-def tensor_format(tensor: Any, format_spec: str, *, plain: bool = True) -> str:
+def tensor_format(tensor: Any, format_spec: str) -> str:
     """``format(tensor, format_spec)``: a tensor without dimensions formats like its number.
 
     Args:
         tensor: a tensor of any shape and type.
         format_spec: what stands behind the colon in ``f"{tensor:.2f}"``.
-        plain: whether the tensor's class is ``Tensor`` itself; any other, ``nn.Parameter``
-            included, has no number to format.
 
     Returns:
-        the formatted number, or ``str(tensor)`` where there is no number.
+        the formatted number; ``str(tensor)`` for a tensor with dimensions and for an object of
+        any subclass, ``nn.Parameter`` included.
 
     Raises:
-        TypeError: a format is given for what is not a number.
+        TypeError: a format is given for what does not format like a number.
 
     >>> import rushlight as torch
     >>> f"loss {torch.tensor(0.12345):.2f}"
     'loss 0.12'
     """
-    if plain and len(tensor.size()) == 0 and tensor.device.type != "meta":
+    is_tensor = _package_name(type(tensor)) == "Tensor"
+    if is_tensor and len(tensor.size()) == 0 and tensor.device.type != "meta":
         return format(tensor.detach().item(), format_spec)
     return object.__format__(tensor, format_spec)

@@ -1,5 +1,11 @@
 """Automatic differentiation: ``torch.autograd``."""
 
+from rushlight.autograd.anomaly_mode import (
+    detect_anomaly as detect_anomaly,
+    is_anomaly_enabled as is_anomaly_enabled,
+    set_detect_anomaly as set_detect_anomaly,
+)
+from rushlight.autograd.function import Function as Function
 from rushlight.autograd.grad_mode import (
     enable_grad as enable_grad,
     inference_mode as inference_mode,
@@ -8,4 +14,6 @@ from rushlight.autograd.grad_mode import (
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
 )
+from rushlight.autograd.gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
 from rushlight.engine.trace.backward import backward as backward, grad as grad
+from rushlight.autograd.variable import Variable as Variable

@@ -50,6 +50,8 @@ def prepare(program: Program) -> list[Step]:
         kernel = node.spec.kernel
         overwritable = -1
         into = getattr(kernel, "into", None)
+        if getattr(kernel, "owned", None) is not None:
+            kernel = _owning(kernel, node, program, last, index, kept, outside)
         if into is not None:
             target = node.inputs[0]
             free = target in program.owned or (target not in outside and target not in kept)
@@ -66,6 +68,30 @@ def prepare(program: Program) -> list[Step]:
         )  # fmt: skip
     return steps
 
+
+def _owning(
+    kernel: Any, node: Node, program: Program, last: dict[int, int], index: int, kept: set[int],
+    outside: set[int],
+) -> Callable[..., Any]:  # fmt: skip
+    """A kernel that may write over several inputs, told which ones nobody else needs."""
+    counts = []
+    for position in node.inputs:
+        alone = last.get(position) == index and node.inputs.count(position) == 1
+        if alone and position in program.owned:
+            counts.append(_SEEN_INPUT)
+        elif alone and position not in outside and position not in kept:
+            counts.append(_SEEN_COMPUTED)
+        else:
+            counts.append(0)
+    references = tuple(counts)
+    run_owned = kernel.owned
+    return lambda *arrays: run_owned(arrays, references)
+
+
+# What getrefcount says inside a kernel's `owned` of an array nobody else holds: environment,
+# arguments, local names; for an outside value also its own reference.
+_SEEN_COMPUTED = 6
+_SEEN_INPUT = 7
 
 # A buffer that only the environment holds: list, the value's slot, the argument of getrefcount.
 _ONLY_OURS_COMPUTED = 2

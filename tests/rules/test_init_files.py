@@ -17,6 +17,11 @@ def _is_private(target: ast.expr) -> bool:
     return isinstance(target, ast.Name) and target.id.startswith("_")
 
 
+def _updates_names(call: ast.expr) -> bool:
+    """Whether this is ``globals().update(...)``: the names that the operator records make."""
+    return isinstance(call, ast.Call) and ast.unparse(call.func) == "globals().update"
+
+
 def own_code(name: str, tree: ast.Module) -> Iterator[str]:
     """Top-level statements that do more than import names and say which are public."""
     for node in tree.body:
@@ -24,6 +29,8 @@ def own_code(name: str, tree: ast.Module) -> Iterator[str]:
             case ast.Import() | ast.ImportFrom():
                 continue
             case ast.Expr(value=ast.Constant(value=str())):
+                continue
+            case ast.Expr(value=call) if _updates_names(call):
                 continue
             case ast.Assign(targets=targets) if all(map(_is_private, targets)):
                 continue
@@ -43,7 +50,8 @@ def test_init_files_pass_names_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["def f(): ...", "class A: ...", "x = 1", "for x in y: ...", "if x:\n    import y"]
+    "bad",
+    ["def f(): ...", "class A: ...", "x = 1", "for x in y: ...", "if x:\n    import y", "f()"],
 )
 def test_the_rule_notices(bad: str) -> None:
     assert list(own_code("a/__init__.py", ast.parse(bad)))
@@ -51,4 +59,5 @@ def test_the_rule_notices(bad: str) -> None:
 
 def test_the_rule_allows() -> None:
     good = "'''Doc.'''\nfrom a import b\n__all__ = ['b']\ndef __getattr__(name): ..."
+    assert not list(own_code("a/__init__.py", ast.parse("globals().update(f())")))
     assert not list(own_code("a/__init__.py", ast.parse(good)))

@@ -26,10 +26,12 @@ def unfinished(name: str, text: str) -> Iterator[str]:
 def swallowed(name: str, text: str) -> Iterator[str]:
     """Handlers that catch everything, or that catch something and do nothing about it."""
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ExceptHandler):
-            silent = all(isinstance(inner, ast.Pass | ast.Continue) for inner in node.body)
-            if node.type is None or silent:
-                yield f"{name}:{node.lineno} swallows an exception"
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        wide = node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")
+        silent = ast.Pass | ast.Continue if wide else ast.Pass
+        if node.type is None or all(isinstance(inner, silent) for inner in node.body):
+            yield f"{name}:{node.lineno} swallows an exception"
 
 
 def header(name: str, text: str) -> Iterator[str]:
@@ -72,6 +74,7 @@ def test_every_file_keeps(rule) -> None:
         (unfinished, "x = 1  # TO" + "DO: more"),
         (swallowed, "try:\n    f()\nexcept ValueError:\n    pass"),
         (swallowed, "try:\n    f()\nexcept:\n    raise"),
+        (swallowed, "while 1:\n    try:\n        f()\n    except Exception:\n        continue"),
         (header, "from __future__ import annotations"),
         (header, "'''Doc.'''\nimport a"),
         (undocumented, "def f(): ..."),

@@ -91,6 +91,12 @@ WEAK_INT = _new_meta(((), (), int64, CPU, "weak"), True)
 WEAK_FLOAT = _new_meta(((), (), float64, CPU, "weak"), True)
 WEAK_COMPLEX = _new_meta(((), (), complex128, CPU, "weak"), True)
 
+#: The metas of the numbers given to a captured rule: what is computed from them alone is a
+#: number again, in double precision, so that it does not decide the type of a tensor.
+RULE_INT = _new_meta(((), (), int64, CPU, "rule"), True)
+RULE_FLOAT = _new_meta(((), (), float64, CPU, "rule"), True)
+RULE_METAS: dict[type, Meta] = {float: RULE_FLOAT, int: RULE_INT, bool: RULE_INT}
+
 #: Which weak meta a Python number gets.
 WEAK_METAS: dict[type, Meta] = {
     float: WEAK_FLOAT,

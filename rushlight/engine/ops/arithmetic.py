@@ -1,13 +1,47 @@
-"""Arithmetic: sums, products, quotients, powers and their gradients."""
+"""Arithmetic: sums, products, quotients, remainders and their gradients.
+
+PyTorch's faces (``alpha``, ``rounding_mode``) are in ``arithmetic_functions``, powers in
+``arithmetic_power``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from rushlight.engine.ir.samples import BINARY, UNARY, S, t, ti
-from rushlight.engine.ops.elementwise import FLOAT, REAL, pointwise
+from rushlight.engine.core.dtype import FLOATING, bool_
+from rushlight.engine.ir.graph import Meta
+from rushlight.engine.ir.op import Spec
+from rushlight.engine.ir.samples import BINARY, UNARY, S, t, tc, ti
+from rushlight.engine.ops.arithmetic_rules import guarded, no_gradient, plain, zero_division
+from rushlight.engine.ops.elementwise import (
+    FLOAT,
+    REAL,
+    SAME,
+    broadcast_meta,
+    infer_rule,
+    numpy_compute,
+    numpy_kernel,
+    pointwise,
+    result_type,
+)
+
+_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+
+_NO_BOOLS_SUB = (
+    "Subtraction, the `-` operator, with {} is not supported. If you are trying to "
+    "invert a mask, use the `~` or `logical_not()` operator instead."
+)
+
+
+def _sub_infer(input: Meta, other: Meta) -> Meta:
+    if input.dtype is bool_ or other.dtype is bool_:
+        both = input.dtype is other.dtype and not input.weak and not other.weak
+        raise RuntimeError(_NO_BOOLS_SUB.format("two bool tensors" if both else "a bool tensor"))
+    return infer_rule(SAME, 2)(input, other)
+
 
 add = pointwise(
     "add(Tensor input, Tensor other)",
@@ -16,25 +50,37 @@ add = pointwise(
     commutative=True,
 )
 
+sub = pointwise(
+    "sub(Tensor input, Tensor other)",
+    np.subtract,
+    infer=_sub_infer,
+    grad={"input": lambda g: g, "other": lambda g: -g},
+)
+
+rsub = pointwise(
+    "rsub(Tensor input, Tensor other)",
+    lambda x, y: np.subtract(y, x),
+    infer=_sub_infer,
+    grad={"input": lambda g: -g, "other": lambda g: g},
+)
+
 mul = pointwise(
     "mul(Tensor input, Tensor other)",
     np.multiply,
     grad={"input": lambda g, other: g * other.conj(), "other": lambda g, input: g * input.conj()},
     commutative=True,
-    public="mul",
-    namespaces=("torch",),
-    method=True,
-    inplace=True,
-    samples=(*BINARY, S(ti(3, 2), t(2)), S(t(3), 2.5)),
-)
+    samples=(*BINARY, S(ti(3, 2), t(2)), S(t(3), 2.5), S(tc(3), tc(3)), S(t(2), tc(3, 1))),
+    doc="""``input * other``.
 
+    Args:
+        input: a tensor or a number.
+        other: a tensor or a number that broadcasts with it.
 
-
-
-sub = pointwise(
-    "sub(Tensor input, Tensor other)",
-    np.subtract,
-    grad={"input": lambda g: g, "other": lambda g: -g},
+    >>> import rushlight as torch
+    >>> torch.mul(torch.tensor([1.0, 2.0]), 3)
+    tensor([3., 6.])
+    """,
+    **_FACE,
 )
 
 div = pointwise(
@@ -47,35 +93,274 @@ div = pointwise(
     },
 )
 
+
+# a scaled sum -----------------------------------------------------------------------------------
+
+
+def _scaled_infer(input: Meta, other: Meta, alpha: Meta) -> Meta:
+    common = result_type((input, other))
+    if alpha.dtype is bool_ and common is not bool_:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if alpha.dtype.category >= FLOATING and common.category < FLOATING:
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
+    return broadcast_meta((input, other), common)
+
+
+def _scaled_sum(x: Any, y: Any, alpha: Any) -> Any:
+    product = np.multiply(y, alpha)
+    if product.shape == np.broadcast_shapes(product.shape, np.shape(x)) and product.ndim:
+        return np.add(x, product, out=product)
+    return np.add(x, product)
+
+
+def _scaled_kernel(spec: Spec) -> Callable[..., Any]:
+    inner = numpy_kernel(_scaled_sum, SAME, 3)(spec)
+    input, other, _ = spec.inputs
+    target = spec.out.dtype.numpy
+    same = input is spec.out and other is not None and other.dtype is spec.out.dtype
+    if same and numpy_compute(spec.out.dtype) == target and spec.out.ndim:
+        kernel = lambda x, y, alpha: inner(x, y, alpha)  # noqa: E731 - carries `into`
+        kernel.into = lambda x, y, alpha: np.add(x, np.multiply(y, alpha), out=x)  # type: ignore[attr-defined]
+        return kernel
+    return inner
+
+
+add_scaled = pointwise(
+    "add_scaled(Tensor input, Tensor other, Tensor alpha)",
+    _scaled_sum,
+    infer=_scaled_infer,
+    kernel=_scaled_kernel,
+    grad={"input": lambda g: g, "other": lambda g, alpha: g * plain(alpha)},
+    grad_name="Add",
+)
+
+
+# remainders and rounded quotients ---------------------------------------------------------------
+
+
+def _by_category(integral: Callable[..., Any], floating: Callable[..., Any]) -> Any:
+    """A kernel factory that takes another function for integers (zero divisors raise there)."""
+    for_integers = numpy_kernel(zero_division(integral), SAME, 2)
+    for_floats = numpy_kernel(floating, SAME, 2)
+
+    def prepare(spec: Spec) -> Callable[..., Any]:
+        return (for_floats if spec.out.dtype.category >= FLOATING else for_integers)(spec)
+
+    return prepare
+
+
+def _trunc_divide_integers(x: Any, y: Any) -> Any:
+    return np.floor_divide(np.subtract(x, np.fmod(x, y)), y)
+
+
+def _no_kernel(name: str) -> Callable[..., Meta]:
+    return guarded(2, boolean=name, complex=name)
+
+
+floor_divide = pointwise(
+    "floor_divide(Tensor input, Tensor other)",
+    np.floor_divide,
+    infer=_no_kernel("div_floor_cpu"),
+    kernel=_by_category(np.floor_divide, np.floor_divide),
+    may_fail=True,
+    samples=(
+        S(t(3, 4), t(4), check_grad=False),
+        S(ti(3, 4), ti(4, low=1)),
+        S(ti(5), -3),
+        S(t(5), 0.7, check_grad=False),
+        S(t(0, 3), t(3), check_grad=False),
+    ),
+    doc="""``input / other`` rounded down.
+
+    Args:
+        input: a tensor or a number.
+        other: a tensor or a number that broadcasts with it; an integer 0 raises.
+
+    >>> import rushlight as torch
+    >>> torch.floor_divide(torch.tensor([4.0, -3.0]), 2)
+    tensor([ 2., -2.])
+    """,
+    **_FACE,
+)
+
+div_floor = pointwise(
+    "div_floor(Tensor input, Tensor other)",
+    np.floor_divide,
+    infer=_no_kernel("div_floor_cpu"),
+    kernel=_by_category(np.floor_divide, np.floor_divide),
+    grad={"input": no_gradient, "other": no_gradient},
+    grad_name="DivBackward2",
+    may_fail=True,
+)
+
+div_trunc = pointwise(
+    "div_trunc(Tensor input, Tensor other)",
+    np.floor_divide,
+    infer=_no_kernel("div_trunc_cpu"),
+    kernel=_by_category(_trunc_divide_integers, lambda x, y: np.trunc(np.divide(x, y))),
+    grad={"input": no_gradient, "other": no_gradient},
+    grad_name="DivBackward2",
+    may_fail=True,
+)
+
+_REMAINDERS = (
+    S(t(3, 4), t(4, low=0.5, high=1.5)),
+    S(ti(3, 4), ti(4, low=1)),
+    S(ti(5), -3),
+    S(t(5), 0.7),
+    S(t(), t(2, low=-3.0, high=-1.0)),
+    S(t(0, 3), t(3)),
+)
+
+remainder = pointwise(
+    "remainder(Tensor input, Tensor other)",
+    np.remainder,
+    infer=_no_kernel("remainder_cpu"),
+    kernel=_by_category(np.remainder, np.remainder),
+    grad={
+        "input": lambda g: g,
+        "other": lambda g, input, other: -g * div_floor(input, other),
+    },
+    may_fail=True,
+    samples=_REMAINDERS,
+    doc="""What is left of ``input`` after whole multiples of ``other``, with the divisor's sign.
+
+    Args:
+        input: a tensor or a number.
+        other: a tensor or a number that broadcasts with it; an integer 0 raises.
+
+    >>> import rushlight as torch
+    >>> torch.remainder(torch.tensor([-3, 4]), 3)
+    tensor([0, 1])
+    """,
+    **_FACE,
+)
+
+fmod = pointwise(
+    "fmod(Tensor input, Tensor other)",
+    np.fmod,
+    infer=_no_kernel("fmod_cpu"),
+    kernel=_by_category(np.fmod, np.fmod),
+    grad={
+        "input": lambda g: g,
+        "other": lambda g, input, other: -g * div_trunc(input, other),
+    },
+    may_fail=True,
+    samples=_REMAINDERS,
+    doc="""What is left of ``input`` after whole multiples of ``other``, with the dividend's sign.
+
+    Args:
+        input: a tensor or a number.
+        other: a tensor or a number that broadcasts with it; an integer 0 raises.
+
+    >>> import rushlight as torch
+    >>> torch.fmod(torch.tensor([-3.0, 4.0]), 2)
+    tensor([-1.,  0.])
+    """,
+    **_FACE,
+)
+
+
+# signs ------------------------------------------------------------------------------------------
+
 neg = pointwise(
     "neg(Tensor input)",
     np.negative,
+    infer=guarded(
+        1,
+        boolean=(
+            RuntimeError,
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+            "invert a mask, use the `~` or `logical_not()` operator instead.",
+        ),
+    ),
     grad={"input": lambda g: -g},
-    namespaces=("torch",),
-    method=True,
-    inplace=True,
     samples=UNARY,
+    doc="""``-input``.
+
+    Args:
+        input: a tensor of any type but bool.
+
+    >>> import rushlight as torch
+    >>> torch.neg(torch.tensor([1.0, -2.0]))
+    tensor([-1.,  2.])
+    """,
+    **_FACE,
 )
 
 abs_ = pointwise(
     "abs(Tensor input)",
     np.abs,
     rule=REAL,
+    infer=guarded(1, REAL, boolean="abs_cpu"),
     grad={"input": lambda g, input: g * input.sgn()},
-    namespaces=("torch",),
-    method=True,
-    inplace=True,
-    samples=UNARY,
+    samples=(*UNARY, S(tc(3)), S(ti(4))),
+    doc="""The absolute value, for complex numbers the real magnitude.
+
+    Args:
+        input: a tensor of any type but bool.
+
+    >>> import rushlight as torch
+    >>> torch.abs(torch.tensor([-1.5, 2.0]))
+    tensor([1.5000, 2.0000])
+    """,
+    **_FACE,
 )
 
-pow_ = pointwise(
-    "pow(Tensor input, Tensor other)",
-    np.power,
-    grad={
-        "input": lambda g, input, other: g * (other * input ** (other - 1)),
-        "other": lambda g, input, result: g * (result * input.log()),
-    },
+
+def _sign(x: Any) -> Any:
+    return x.copy() if x.dtype == np.bool_ else np.sign(x)
+
+
+sign = pointwise(
+    "sign(Tensor input)",
+    _sign,
+    infer=guarded(
+        1,
+        complex=(
+            NotImplementedError,
+            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
+            "torch.sgn instead.",
+        ),
+    ),
+    grad={"input": no_gradient},
+    samples=(*UNARY, S(ti(4))),
+    doc="""-1, 0 or 1 by the sign of each element.
+
+    Args:
+        input: a tensor of a real type.
+
+    >>> import rushlight as torch
+    >>> torch.sign(torch.tensor([-3.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """,
+    **_FACE,
 )
 
-floor_divide = pointwise("floor_divide(Tensor input, Tensor other)", np.floor_divide)
-remainder = pointwise("remainder(Tensor input, Tensor other)", np.remainder)
+
+def _sgn_gradient(g: Any, input: Any, result: Any) -> Any:
+    """Complex: what of ``g`` turns the number, over its size (the rest changes only the size)."""
+    if not input.dtype.is_complex:
+        return no_gradient(g)
+    size = abs_(input)
+    return where_op(size == 0, 0, (g - result * real(g * result.conj())) / size)
+
+
+sgn = pointwise(
+    "sgn(Tensor input)",
+    _sign,
+    grad={"input": _sgn_gradient},
+    samples=(*UNARY, S(tc(3)), S(ti(4))),
+    doc="""The sign, for complex numbers ``input / abs(input)`` (0 at 0).
+
+    Args:
+        input: a tensor of any type.
+
+    >>> import rushlight as torch
+    >>> torch.sgn(torch.tensor([-3.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """,
+    **_FACE,
+)

@@ -19,7 +19,7 @@ from rushlight.engine.core.dtype import (
     promote_types,
 )
 from rushlight.engine.core.shape import broadcast_shapes, pointwise_strides
-from rushlight.engine.ir.graph import Meta, make_meta, strided_meta
+from rushlight.engine.ir.graph import RULE_FLOAT, RULE_INT, Meta, make_meta, strided_meta
 from rushlight.engine.ir.op import POINTWISE, Op, Spec
 
 #: How the result type follows from the inputs' common type.
@@ -92,11 +92,25 @@ def broadcast_meta(metas: Sequence[Meta], out: dtype) -> Meta:
     return strided_meta(shape, pointwise_strides(shape, operands), out)
 
 
+def rule_number(metas: Sequence[Meta], rule: str) -> Meta | None:
+    """The meta of a number computed from the numbers of a captured rule, ``None`` otherwise."""
+    if RULE_FLOAT not in metas and RULE_INT not in metas:
+        return None
+    if not all(m.weak for m in metas):
+        return None
+    whole = all(m.dtype.category < FLOATING for m in metas) and rule == SAME
+    return RULE_INT if whole else RULE_FLOAT
+
+
 def infer_rule(rule: str, count: int) -> Callable[..., Meta]:
     """The ``infer`` of a pointwise operator with ``count`` tensor inputs."""
 
     def infer(*arguments: Any) -> Meta:
         metas = arguments[:count]
+        if metas[0].weak or metas[-1].weak:
+            number = rule_number(metas, rule)
+            if number is not None:
+                return number
         found = compute_dtype(metas, rule)
         if rule == COMPARE:
             found = bool_
@@ -125,6 +139,9 @@ def numpy_kernel(function: Callable[..., Any], rule: str, count: int) -> Callabl
 
     def prepare(spec: Spec, *attrs: Any) -> Callable[..., Any]:
         metas = [m for m in spec.inputs if m is not None]
+        if spec.out.weak:
+            kind = np.float64 if spec.out is RULE_FLOAT else np.int64
+            return lambda *numbers: function(*[kind(x) for x in numbers], *attrs).item()
         target = numpy_compute(compute_dtype(metas, rule))
         converters = [_converter(meta, target) for meta in metas]
         if all(m.weak for m in metas):

@@ -67,7 +67,8 @@ def _execute(program: Any, values: list[Value]) -> BaseException | None:
     for position in program.keep:
         value = values[position]
         buffer = environment[position]
-        value.buffer = buffer if buffer.__class__ is Failed else settle(buffer, value.meta)
+        ready = buffer.__class__ is Failed or value.meta.weak
+        value.buffer = buffer if ready else settle(buffer, value.meta)
     return error
 
 

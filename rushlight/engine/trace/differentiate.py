@@ -7,10 +7,30 @@ from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
+import numpy as np
+
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ops.view import as_layout, sum_to, to_dtype, zeros
 from rushlight.engine.trace.gradient_node import HookHandle, next_sequence
 from rushlight.engine.trace.recorder import mode, wrap
+
+
+class Anomaly:
+    """Whether every gradient is looked at for NaN as soon as it has been recorded."""
+
+    enabled = False
+
+
+anomaly = Anomaly()
+
+
+def _look_for_nan(node: Any, gradients: Sequence[Any]) -> None:
+    for index, gradient in enumerate(gradients):
+        if gradient is None:
+            continue
+        array = gradient.detach()._array("detect_anomaly")
+        if array.dtype.kind in "fc" and np.isnan(array).any():
+            raise RuntimeError(f"Function '{node.name()}' returned nan values in its {index}th output.")
 
 
 class AccumulateGrad:
@@ -241,6 +261,8 @@ class Backward:
         gradients: Sequence[Any] = node.gradients(filled, wrap, self.create_graph)
         if node.post_hooks:
             gradients = _run_post_hooks(node, gradients, filled)
+        if anomaly.enabled:
+            _look_for_nan(node, gradients)
         if not self.retain_graph:
             node.release()
         return gradients

@@ -1,0 +1,238 @@
+"""Choosing and mixing elements: where, clamp, lerp, addcmul, addcdiv, nan_to_num."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING, bool_, uint8
+from rushlight.engine.ir.graph import Meta
+from rushlight.engine.ir.op import POINTWISE, Op, Spec
+from rushlight.engine.ops.arithmetic_rules import no_gradient, plain
+from rushlight.engine.ops.elementwise import (
+    _converter,
+    broadcast_meta,
+    numpy_compute,
+    result_type,
+)
+
+#: From this many elements on, choosing by bit masks beats NumPy's branching `where`: measured
+#: equal at 6400 float32 on AVX-512, 1.4 to 9 times faster at 64000, the more the less the mask
+#: can be predicted.
+MASKED_FROM: Final = 4096
+
+_INTEGERS: Final = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
+
+
+# choosing ---------------------------------------------------------------------------------------
+
+
+def keep_where(mask: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """``x`` where ``mask`` is true, 0 elsewhere (also in place of NaN)."""
+    if mask.size < MASKED_FROM or x.itemsize not in _INTEGERS or mask.shape != x.shape:
+        return np.where(mask, x, x.dtype.type(0))
+    integer = _INTEGERS[x.itemsize]
+    bits = mask.view(np.int8).astype(integer)
+    np.negative(bits, bits)
+    np.bitwise_and(bits, x.view(integer), bits)
+    return bits.view(x.dtype)
+
+
+def choose(mask: np.ndarray, x: Any, y: Any, dtype: np.dtype) -> np.ndarray:
+    """``x`` where ``mask`` is true, else ``y``; both arrays of ``dtype`` or numbers."""
+    if mask.size < MASKED_FROM or dtype.itemsize not in _INTEGERS:
+        return np.where(mask, x, y)
+    integer = _INTEGERS[dtype.itemsize]
+    first = np.asarray(x, dtype).view(integer)
+    second = np.asarray(y, dtype).view(integer)
+    bits = mask.view(np.int8).astype(integer)
+    np.negative(bits, bits)
+    if not second.ndim and not second:
+        return np.bitwise_and(first, bits).view(dtype)
+    if not first.ndim and not first:
+        np.invert(bits, bits)
+        return np.bitwise_and(second, bits).view(dtype)
+    found = np.bitwise_and(np.bitwise_xor(first, second), bits)
+    if found.shape == np.broadcast_shapes(found.shape, second.shape):
+        return np.bitwise_xor(found, second, found).view(dtype)
+    return np.bitwise_xor(found, second).view(dtype)
+
+
+def _where_infer(condition: Meta, input: Meta, other: Meta) -> Meta:
+    if condition.dtype is not bool_ and condition.dtype is not uint8:
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{condition.dtype.scalar_name}"
+        )
+    return broadcast_meta((condition, input, other), result_type((input, other)))
+
+
+def _where_kernel(spec: Spec) -> Callable[..., np.ndarray]:
+    condition, input, other = spec.inputs
+    assert condition is not None and input is not None and other is not None
+    target = spec.out.dtype.numpy
+    convert_mask = _converter(condition, np.dtype(np.bool_))
+    first, second = (_converter(meta, target) for meta in (input, other))
+
+    def kernel(mask: Any, x: Any, y: Any) -> np.ndarray:
+        if convert_mask is not None:
+            mask = convert_mask(mask)
+        if first is not None:
+            x = first(x)
+        if second is not None:
+            y = second(y)
+        return np.asarray(choose(np.asarray(mask), x, y, target), target)
+
+    return kernel
+
+
+where_op = Op(
+    "where(Tensor condition, Tensor input, Tensor other)",
+    kind=POINTWISE,
+    infer=_where_infer,
+    kernel=_where_kernel,
+    grad={
+        "input": lambda g, condition: where_op(condition, g, 0),
+        "other": lambda g, condition: where_op(condition, 0, g),
+    },
+)
+
+
+# clamp ------------------------------------------------------------------------------------------
+
+
+def _clamp_infer(input: Meta, min: Meta | None, max: Meta | None) -> Meta:  # noqa: A002
+    metas = [m for m in (input, min, max) if m is not None]
+    found = result_type(metas)
+    if found.category == COMPLEX:
+        raise NotImplementedError("clamp is not supported for complex types")
+    return broadcast_meta(metas, found)
+
+
+def _bound(meta: Meta | None, target: np.dtype) -> Callable[[Any], Any]:
+    """How a bound becomes something NumPy compares with an array of ``target``."""
+    if meta is None:
+        return lambda x: None
+    converter = _converter(meta, target)
+    return (lambda x: x) if converter is None else converter
+
+
+def limits(dtype: np.dtype) -> tuple[Any, Any]:
+    """The smallest and the largest number of a type."""
+    if dtype.kind == "f":
+        return -np.inf, np.inf
+    if dtype.kind == "b":
+        return False, True
+    info = np.iinfo(dtype)
+    return info.min, info.max
+
+
+def clip(x: np.ndarray, low: Any, high: Any) -> np.ndarray:
+    """``x`` between two bounds, NaN kept; NumPy's two-sided clip is its only quick one."""
+    if isinstance(low, np.ndarray) or isinstance(high, np.ndarray):
+        if low is not None:
+            x = np.maximum(x, low)
+        return x if high is None else np.minimum(x, high)
+    lowest, highest = limits(x.dtype)
+    if x.dtype.kind == "b":
+        x = np.maximum(x, lowest if low is None else low)
+        return np.minimum(x, highest if high is None else high)
+    return x.clip(lowest if low is None else low, highest if high is None else high)
+
+
+def _clamp_kernel(spec: Spec) -> Callable[..., np.ndarray]:
+    input, low, high = spec.inputs
+    assert input is not None
+    out = spec.out.dtype.numpy
+    target = numpy_compute(spec.out.dtype)
+    first, second, third = (_bound(meta, target) for meta in (input, low, high))
+    array = np.asarray if input.weak else (lambda x: x)
+
+    def kernel(x: Any, low: Any, high: Any) -> np.ndarray:
+        found = clip(array(first(x)), second(low), third(high))
+        return np.asarray(found, out)
+
+    return kernel
+
+
+def _keep_in_range(x: Any, low: Any, high: Any, closed: bool) -> Any:
+    above, below = (np.greater_equal, np.less_equal) if closed else (np.greater, np.less)
+    if low is None:
+        return below(x, high)
+    mask = above(x, low)
+    if high is not None:
+        mask = np.logical_and(mask, below(x, high), mask if mask.ndim else None)
+    return mask
+
+
+def _range_kernel(spec: Spec, closed: bool) -> Callable[..., np.ndarray]:
+    out = spec.out.dtype.numpy
+
+    def kernel(g: Any, x: Any, low: Any, high: Any) -> np.ndarray:
+        return np.asarray(keep_where(np.asarray(_keep_in_range(x, low, high, closed)), g), out)
+
+    return kernel
+
+
+range_backward = Op(
+    "range_backward(Tensor g, Tensor input, Tensor? min, Tensor? max, bool closed)",
+    kind=POINTWISE,
+    infer=lambda g, input, min, max, closed: broadcast_meta((g, input), g.dtype),
+    kernel=_range_kernel,
+    grad={
+        "g": lambda gradients, input, min, max, closed: range_backward(
+            gradients[0], input, bound(min), bound(max), closed=closed
+        )
+    },
+)
+
+
+def bound(x: Any) -> Any:
+    """A saved bound as a number, a tensor or ``None``."""
+    return None if x is None else plain(x)
+
+
+def _both(first: Any, second: Any) -> Any:
+    if first is None:
+        return second
+    return first if second is None else first & second
+
+
+clamp_number = Op(
+    "clamp_number(Tensor input, Tensor? min, Tensor? max)",
+    kind=POINTWISE,
+    infer=_clamp_infer,
+    kernel=_clamp_kernel,
+    grad={
+        "input": lambda g, input, min, max: range_backward(
+            g, input, bound(min), bound(max), closed=True
+        )
+    },
+    grad_name="ClampBackward1",
+)
+
+clamp_tensor = Op(
+    "clamp_tensor(Tensor input, Tensor? min, Tensor? max)",
+    kind=POINTWISE,
+    infer=_clamp_infer,
+    kernel=_clamp_kernel,
+    grad={
+        "input": lambda g, input, min, max: where_op(
+            _both(
+                None if min is None else input >= bound(min),
+                None if max is None else input <= bound(max),
+            ),
+            g,
+            0,
+        ),
+        "min": lambda g, input, min, max: where_op(
+            _both(input < min, None if max is None else min < bound(max)), g, 0
+        ),
+        "max": lambda g, input, min, max: where_op(
+            input > max if min is None else (input > max) | (max < bound(min)), g, 0
+        ),
+    },
+    grad_name="ClampBackward0",
+)

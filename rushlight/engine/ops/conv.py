@@ -1,0 +1,286 @@
+"""Convolution: one record for 1 to 3 dimensions, plain and transposed, and its two gradients.
+
+A transposed convolution computes what the input gradient of a plain one computes, so three
+kernels serve everything: forward, input gradient, weight gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.dtype import C_NAMES, SCALAR_NAMES, dtype
+from rushlight.engine.core.shape import Shape
+from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.ir.op import CONV, Op, Spec
+from rushlight.engine.ops.elementwise import numpy_compute
+
+Array = np.ndarray
+
+
+class Geometry:
+    """Stride, padding, dilation and groups of a plain convolution, and what follows from them."""
+
+    __slots__ = ("dilation", "groups", "padding", "stride")
+
+    def __init__(self, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> None:
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+
+    def windows(self, x: Array, kernel: Shape, out: Shape) -> Array:
+        """A view (N, C, *out, *kernel) of the padded input."""
+        pads = [(p, p) for p in self.padding]
+        padded = np.pad(x, [(0, 0), (0, 0), *pads]) if any(self.padding) else x
+        n, c, *steps = padded.strides
+        strides = [step * s for step, s in zip(steps, self.stride, strict=True)]
+        inner = [step * d for step, d in zip(steps, self.dilation, strict=True)]
+        return np.lib.stride_tricks.as_strided(
+            padded, (*x.shape[:2], *out, *kernel), (n, c, *strides, *inner), writeable=False
+        )
+
+    def columns(self, x: Array, kernel: Shape, out: Shape) -> Array:
+        """The windows as matrices (groups, N * out, C / groups * kernel)."""
+        batch, channels = x.shape[:2]
+        nd, g = len(out), self.groups
+        view = self.windows(x, kernel, out)
+        view = view.reshape(batch, g, channels // g, *out, *kernel) if g > 1 else view[:, None]
+        order = (1, 0, *range(3, 3 + nd), 2, *range(3 + nd, 3 + 2 * nd))
+        return view.transpose(order).reshape(g, batch * int(np.prod(out)), -1)
+
+    def rows(self, y: Array) -> Array:
+        """An output (N, O, *out) as matrices (groups, N * out, O / groups)."""
+        batch, channels = y.shape[:2]
+        grouped = y.reshape(batch, self.groups, channels // self.groups, -1)
+        return grouped.transpose(1, 0, 3, 2).reshape(self.groups, -1, channels // self.groups)
+
+    def forward(self, x: Array, weight: Array, out: Shape) -> Array:
+        """``x`` convolved with ``weight``."""
+        kernel = weight.shape[2:]
+        columns = self.columns(x, kernel, out)
+        filters = weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
+        y = columns @ filters.transpose(0, 2, 1)
+        y = y.reshape(self.groups, x.shape[0], -1, filters.shape[1]).transpose(1, 0, 3, 2)
+        return np.ascontiguousarray(y).reshape(x.shape[0], weight.shape[0], *out)
+
+    def input_gradient(self, g: Array, weight: Array, size: Shape) -> Array:
+        """The gradient of an input with spatial ``size``."""
+        batch, out, kernel = g.shape[0], g.shape[2:], weight.shape[2:]
+        filters = weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
+        spread = self.rows(g) @ filters  # (groups, N * out, C / groups * kernel)
+        spread = spread.reshape(self.groups, batch, *out, weight.shape[1], *kernel)
+        nd = len(out)
+        order = (1, 0, 2 + nd, *range(2, 2 + nd), *range(3 + nd, 3 + 2 * nd))
+        spread = spread.transpose(order).reshape(batch, -1, *out, *kernel)
+        padded = [n + 2 * p for n, p in zip(size, self.padding, strict=True)]
+        made = np.zeros((batch, spread.shape[1], *padded), g.dtype)
+        for place in np.ndindex(*kernel):
+            where = tuple(
+                slice(k * d, k * d + (o - 1) * s + 1, s)
+                for k, d, o, s in zip(place, self.dilation, out, self.stride, strict=True)
+            )
+            made[(slice(None), slice(None), *where)] += spread[(..., *place)]
+        inside = tuple(slice(p, p + n) for p, n in zip(self.padding, size, strict=True))
+        return np.ascontiguousarray(made[(slice(None), slice(None), *inside)])
+
+    def weight_gradient(self, x: Array, g: Array, shape: Shape) -> Array:
+        """The gradient of a weight of this shape."""
+        columns = self.columns(x, shape[2:], g.shape[2:])
+        return (self.rows(g).transpose(0, 2, 1) @ columns).reshape(shape)
+
+
+def output_size(
+    size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape
+) -> Shape:
+    """The spatial size of a plain convolution's output."""
+    rows = zip(size, kernel, stride, padding, dilation, strict=True)
+    return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in rows)
+
+
+def _check(input: Meta, weight: Meta, bias: Meta | None, padding: Shape, transposed: bool,
+           groups: int, dilation: Shape) -> None:  # fmt: skip
+    for other, what in ((weight, "weight"), (bias, "bias")):
+        if other is not None and other.dtype is not input.dtype:
+            if what == "bias":
+                raise RuntimeError(
+                    f"Input type ({C_NAMES[input.dtype]}) and bias type ({C_NAMES[other.dtype]}) "
+                    "should be the same"
+                )
+            raise RuntimeError(
+                f"expected scalar type {SCALAR_NAMES[input.dtype]} but found "
+                f"{SCALAR_NAMES[other.dtype]}\nConvert one side, e.g. x.to(conv.weight.dtype)."
+            )
+    kernel, size = weight.shape[2:], input.shape[2:]
+    channels = weight.shape[0] if transposed else weight.shape[1] * groups
+    if input.shape[1] != channels:
+        raise RuntimeError(
+            f"Given groups={groups}, {'transposed=1, ' if transposed else ''}weight of size "
+            f"{list(weight.shape)}, expected input{list(input.shape)} to have {channels} channels, "
+            f"but got {input.shape[1]} channels instead"
+        )
+    if not transposed:
+        reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        padded = [n + 2 * p for n, p in zip(size, padding, strict=True)]
+        if any(p < r for p, r in zip(padded, reach, strict=True)):
+            raise RuntimeError(
+                f"Calculated padded input size per channel: ({' x '.join(map(str, padded))}). "
+                f"Kernel size: ({' x '.join(map(str, reach))}). Kernel size can't be greater than "
+                "actual input size"
+            )
+    outputs = weight.shape[1] * groups if transposed else weight.shape[0]
+    if bias is not None and tuple(bias.shape) != (outputs,):
+        raise RuntimeError(
+            f"Given {'transposed=1, ' if transposed else ''}weight of size {list(weight.shape)}, "
+            f"expected bias to be 1-dimensional with {outputs} elements, but got bias of size "
+            f"{list(bias.shape)} instead"
+        )
+
+
+def _infer(
+    input: Meta, weight: Meta, bias: Meta | None, stride: Shape, padding: Shape, dilation: Shape,
+    transposed: bool, output_padding: Shape, groups: int,
+) -> Meta:  # fmt: skip
+    _check(input, weight, bias, padding, transposed, groups, dilation)
+    kernel, size = tuple(weight.shape[2:]), tuple(input.shape[2:])
+    if not transposed:
+        out = output_size(size, kernel, stride, padding, dilation)
+        return make_meta((input.shape[0], weight.shape[0], *out), input.dtype)
+    rows = zip(size, kernel, stride, padding, dilation, output_padding, strict=True)
+    out = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, s, p, d, e in rows)
+    return make_meta((input.shape[0], weight.shape[1] * groups, *out), input.dtype)
+
+
+def _rounded(kernel: Callable[..., Array], found: dtype) -> Callable[..., Array]:
+    """Compute half types in float32 and round once."""
+    compute = numpy_compute(found)
+    if compute == found.numpy:
+        return kernel
+    return lambda *arrays: kernel(
+        *[None if a is None else a.astype(compute) for a in arrays]
+    ).astype(found.numpy)
+
+
+def _kernel(
+    spec: Spec, stride: Shape, padding: Shape, dilation: Shape, transposed: bool,
+    output_padding: Shape, groups: int,
+) -> Callable[..., Array]:  # fmt: skip
+    geometry = Geometry(stride, padding, dilation, groups)
+    out = tuple(spec.out.shape)
+    column = (1, -1) + (1,) * (len(out) - 2)
+
+    def call(x: Array, weight: Array, bias: Array | None = None) -> Array:
+        if 0 in out:
+            return np.zeros(out, x.dtype)
+        if transposed:
+            y = geometry.input_gradient(x, weight, out[2:])
+        else:
+            y = geometry.forward(x, weight, out[2:])
+        if bias is not None:
+            y += bias.reshape(column)
+        return y
+
+    return _rounded(call, spec.out.dtype)
+
+
+def _input_grad(
+    g: Any, weight: Any, input_meta: Meta, stride: Shape, padding: Shape, dilation: Shape,
+    transposed: bool, output_padding: Shape, groups: int,
+) -> Any:  # fmt: skip
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if transposed:
+        zero = (0,) * len(stride)
+        return convolution(g, weight, None, transposed=False, output_padding=zero, **attrs)
+    return convolution_input_grad(g, weight, shape=tuple(input_meta.shape), **attrs)
+
+
+def _weight_grad(
+    g: Any, input: Any, weight_meta: Meta, stride: Shape, padding: Shape, dilation: Shape,
+    transposed: bool, output_padding: Shape, groups: int,
+) -> Any:  # fmt: skip
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    pair = (g, input) if transposed else (input, g)
+    return convolution_weight_grad(*pair, shape=tuple(weight_meta.shape), **attrs)
+
+
+convolution = Op(
+    "convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, "
+    "int[] dilation, bool transposed, int[] output_padding, int groups)",
+    kind=CONV,
+    infer=_infer,
+    kernel=_kernel,
+    grad={
+        "input": _input_grad,
+        "weight": _weight_grad,
+        "bias": lambda g: g.sum((0, *range(2, g.dim()))),
+    },
+)
+
+
+def _input_grad_kernel(
+    spec: Spec, shape: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int
+) -> Callable[..., Array]:
+    geometry = Geometry(stride, padding, dilation, groups)
+    return _rounded(
+        lambda g, weight: geometry.input_gradient(g, weight, shape[2:]), spec.out.dtype
+    )
+
+
+def _plain(
+    x: Any, weight: Any, stride: Shape, padding: Shape, dilation: Shape, groups: int
+) -> Any:
+    return convolution(
+        x, weight, None, stride=stride, padding=padding, dilation=dilation, transposed=False,
+        output_padding=(0,) * len(stride), groups=groups,
+    )  # fmt: skip
+
+
+convolution_input_grad = Op(
+    "convolution_input_grad(Tensor g_out, Tensor weight, int[] shape, int[] stride, "
+    "int[] padding, int[] dilation, int groups)",
+    kind=CONV,
+    infer=lambda g_out, weight, shape, *_: make_meta(shape, g_out.dtype),
+    kernel=_input_grad_kernel,
+    grad={
+        "g_out": lambda g, weight, stride, padding, dilation, groups: _plain(
+            g, weight, stride, padding, dilation, groups
+        ),
+        "weight": lambda g, g_out, weight_meta, stride, padding, dilation, groups: (
+            convolution_weight_grad(
+                g, g_out, shape=tuple(weight_meta.shape), stride=stride, padding=padding,
+                dilation=dilation, groups=groups,
+            )
+        ),
+    },
+    grad_name="ConvolutionBackward",
+)  # fmt: skip
+
+
+def _weight_grad_kernel(
+    spec: Spec, shape: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int
+) -> Callable[..., Array]:
+    geometry = Geometry(stride, padding, dilation, groups)
+    return _rounded(lambda x, g: geometry.weight_gradient(x, g, shape), spec.out.dtype)
+
+
+convolution_weight_grad = Op(
+    "convolution_weight_grad(Tensor input, Tensor g_out, int[] shape, int[] stride, "
+    "int[] padding, int[] dilation, int groups)",
+    kind=CONV,
+    infer=lambda input, g_out, shape, *_: make_meta(shape, input.dtype),
+    kernel=_weight_grad_kernel,
+    grad={
+        "input": lambda g, g_out, input_meta, stride, padding, dilation, groups: (
+            convolution_input_grad(
+                g_out, g, shape=tuple(input_meta.shape), stride=stride, padding=padding,
+                dilation=dilation, groups=groups,
+            )
+        ),
+        "g_out": lambda g, input, stride, padding, dilation, groups: _plain(
+            input, g, stride, padding, dilation, groups
+        ),
+    },
+    grad_name="ConvolutionBackward",
+)  # fmt: skip

@@ -1,0 +1,150 @@
+"""One node for many tensors: a pointwise rule applied to every row of tensors of a group.
+
+An optimizer's update is such a rule: parameter, gradient and state make a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.ir.graph import Meta
+from rushlight.engine.ir.op import OTHER, POINTWISE, Op, Spec
+from rushlight.engine.ir.program import Program
+
+Array = np.ndarray
+
+#: Elements worked on at a time, so that a rule's temporaries stay in the cache.
+CHUNK = 1 << 15
+
+
+class RowRule:
+    """A captured rule for rows of one kind: its program, where the inputs go, what comes out.
+
+    Attributes:
+        program: the recorded operations.
+        scalars: numbers of the values that stand for the numbers given at run time.
+        inputs: numbers of the values that stand for the tensors of a row.
+        outputs: numbers of the results.
+        constants: number and value of what the rule itself brings in.
+    """
+
+    __slots__ = ("constants", "inputs", "outputs", "pointwise", "program", "scalars", "steps")
+
+    def __init__(
+        self, program: Program, scalars: Sequence[int], inputs: Sequence[int],
+        outputs: Sequence[int], constants: Sequence[tuple[int, Any]],
+    ) -> None:  # fmt: skip
+        self.program = program
+        self.scalars = tuple(scalars)
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.constants = tuple(constants)
+        self.pointwise = all(node.spec.op.kind == POINTWISE for node in program.nodes)
+        self.steps: list[tuple[Callable[..., Any], tuple[int, ...], int]] | None = None
+
+    def run(self, scalars: Sequence[Any], row: Sequence[Array]) -> list[Array]:
+        """The results for one row."""
+        if self.steps is None:
+            self.steps = [
+                (node.spec.kernel, node.inputs, node.first) for node in self.program.nodes
+            ]
+        environment: list[Any] = [None] * self.program.size
+        for position, number in zip(self.scalars, scalars, strict=True):
+            environment[position] = number
+        for position, buffer in self.constants:
+            environment[position] = buffer
+        for position, array in zip(self.inputs, row, strict=True):
+            environment[position] = array
+        for kernel, inputs, first in self.steps:
+            environment[first] = kernel(*[environment[i] for i in inputs])
+        return [environment[i] for i in self.outputs]
+
+
+class GroupPlan:
+    """The rules of all rows of a group; equal plans are the same object."""
+
+    __slots__ = ("outputs", "rows", "scalars", "width")
+
+    def __init__(
+        self, scalars: int, width: int, rows: Sequence[RowRule], outputs: tuple[Meta, ...]
+    ) -> None:
+        self.scalars = scalars
+        self.width = width
+        self.rows = tuple(rows)
+        self.outputs = outputs
+
+    def __repr__(self) -> str:
+        return f"<plan for {len(self.rows)} rows>"
+
+
+def _writable(array: Array, references: int) -> bool:
+    """Whether nobody else sees this memory, so that a result may be written into it."""
+    return getrefcount(array) <= references and array.base is None and array.flags.writeable
+
+
+def _chunked(
+    rule: RowRule, scalars: Sequence[Any], row: Sequence[Array], targets: list[Array]
+) -> None:
+    """Run a pointwise rule on contiguous arrays, a piece at a time."""
+    flat = [array.reshape(-1) for array in row]
+    outs = [target.reshape(-1) for target in targets]
+    for start in range(0, flat[0].size, CHUNK):
+        piece = slice(start, start + CHUNK)
+        results = rule.run(scalars, [array[piece] for array in flat])
+        for out, result in zip(outs, results, strict=True):
+            out[piece] = result
+
+
+def _kernel(spec: Spec, plan: GroupPlan) -> Any:
+    count, width = plan.scalars, plan.width
+
+    def one(rule: RowRule, scalars: Sequence[Any], row: Sequence[Array], own: Sequence[bool]) -> (
+        list[Array]
+    ):  # fmt: skip
+        size = row[0].size
+        regular = size > CHUNK and rule.pointwise and all(
+            array.size == size and array.flags.c_contiguous for array in row
+        )
+        if not regular:
+            return rule.run(scalars, row)
+        # result k takes the place of the parameter (k = 0) or of state k, which is input k + 1
+        targets = []
+        for k in range(len(rule.outputs)):
+            source = k if k == 0 else k + 1
+            whole = source < len(row) and own[source]
+            targets.append(row[source] if whole else np.empty_like(row[min(source, width - 1)]))
+        _chunked(rule, scalars, row, targets)
+        return targets
+
+    def call(*arrays: Any) -> list[Array]:
+        return owned(arrays, (0,) * len(arrays))
+
+    def owned(arrays: Sequence[Any], references: Sequence[int]) -> list[Array]:
+        """As ``call``; ``references[i]`` is the count at which input ``i`` may be written over."""
+        scalars = arrays[:count]
+        made: list[Array] = []
+        at = count
+        for rule in plan.rows:
+            row = arrays[at : at + width]
+            own = [
+                n > 0 and _writable(arrays[at + k], n)
+                for k, n in enumerate(references[at : at + width])
+            ]
+            made += one(rule, scalars, row, own)
+            at += width
+        return made
+
+    call.owned = owned  # type: ignore[attr-defined]
+    return call
+
+
+foreach = Op(
+    "foreach(Tensor[] rows, Plan plan)",
+    kind=OTHER,
+    infer=lambda *arguments: arguments[-1].outputs,
+    kernel=_kernel,
+)

@@ -1,0 +1,160 @@
+"""Recurrent layers, one step and whole sequences, written with other operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rushlight.engine.ir.op import Composite, composite
+from rushlight.engine.ir.samples import S, t
+
+_T = ("torch",)
+
+
+def _function(name: str) -> Callable[..., Any]:
+    return Composite.registry[name].function
+
+
+def _gates(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+    linear = _function("nn.functional.linear")
+    return linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)
+
+
+@composite(namespaces=_T, samples=(S(t(2, 3), t(2, 4), t(4, 3), t(4, 4), t(4), t(4)),))
+def rnn_tanh_cell(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> Any:
+    """One step of an Elman network with tanh."""
+    return _gates(input, hx, w_ih, w_hh, b_ih, b_hh).tanh()
+
+
+@composite(namespaces=_T, samples=(S(t(2, 3), t(2, 4), t(4, 3), t(4, 4), t(4), t(4)),))
+def rnn_relu_cell(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> Any:
+    """One step of an Elman network with ReLU."""
+    return _gates(input, hx, w_ih, w_hh, b_ih, b_hh).relu()
+
+
+@composite(
+    namespaces=_T, samples=(S(t(2, 3), [t(2, 4), t(2, 4)], t(16, 3), t(16, 4), t(16), t(16)),)
+)
+def lstm_cell(
+    input: Any, hx: Sequence[Any], w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> Any:
+    """One step of an LSTM; see Hochreiter and Schmidhuber, 1997."""
+    hidden, cell = hx
+    i, f, g, o = _gates(input, hidden, w_ih, w_hh, b_ih, b_hh).chunk(4, -1)
+    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.sigmoid() * cell.tanh(), cell
+
+
+@composite(namespaces=_T, samples=(S(t(2, 3), t(2, 4), t(12, 3), t(12, 4), t(12), t(12)),))
+def gru_cell(
+    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> Any:
+    """One step of a GRU; see Cho et al., 2014, https://arxiv.org/abs/1406.1078."""
+    linear = _function("nn.functional.linear")
+    xr, xz, xn = linear(input, w_ih, b_ih).chunk(3, -1)
+    hr, hz, hn = linear(hx, w_hh, b_hh).chunk(3, -1)
+    reset, update = (xr + hr).sigmoid(), (xz + hz).sigmoid()
+    new = (xn + reset * hn).tanh()
+    return (hx - new) * update + new
+
+
+def _step(kind: str) -> Callable[..., Any]:
+    """One step from the input's share of the gates, which is computed for all steps at once."""
+    linear = _function("nn.functional.linear")
+
+    def lstm(gates: Any, state: Any, w_hh: Any, b_hh: Any) -> Any:
+        hidden, cell = state
+        i, f, g, o = (gates + linear(hidden, w_hh, b_hh)).chunk(4, -1)
+        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        return (o.sigmoid() * cell.tanh(), cell)
+
+    def gru(gates: Any, state: Any, w_hh: Any, b_hh: Any) -> Any:
+        (hidden,) = state
+        xr, xz, xn = gates.chunk(3, -1)
+        hr, hz, hn = linear(hidden, w_hh, b_hh).chunk(3, -1)
+        reset, update = (xr + hr).sigmoid(), (xz + hz).sigmoid()
+        new = (xn + reset * hn).tanh()
+        return ((hidden - new) * update + new,)
+
+    def tanh(gates: Any, state: Any, w_hh: Any, b_hh: Any) -> Any:
+        return ((gates + linear(state[0], w_hh, b_hh)).tanh(),)
+
+    def relu(gates: Any, state: Any, w_hh: Any, b_hh: Any) -> Any:
+        return ((gates + linear(state[0], w_hh, b_hh)).relu(),)
+
+    return {"LSTM": lstm, "GRU": gru, "RNN_TANH": tanh, "RNN_RELU": relu}[kind]
+
+
+def _direction(
+    x: Any, state: tuple[Any, ...], weights: Sequence[Any], kind: str, reverse: bool,
+    lengths: Sequence[int] | None, projection: Any = None,
+) -> tuple[Any, tuple[Any, ...]]:  # fmt: skip
+    """One layer in one direction over (T, N, I); ``lengths`` fall from the longest sample on."""
+    w_ih, w_hh, *biases = weights
+    b_ih, b_hh = biases if biases else (None, None)
+    gates = _function("nn.functional.linear")(x, w_ih, b_ih)
+    step = _step(kind)
+    outputs: list[Any] = []
+    steps = range(x.shape[0])
+    for time in reversed(steps) if reverse else steps:
+        active = None if lengths is None else sum(1 for n in lengths if n > time)
+        now = gates[time]
+        if active is None or active == x.shape[1]:
+            state = step(now, state, w_hh, b_hh)
+            if projection is not None:
+                state = (_function("nn.functional.linear")(state[0], projection), *state[1:])
+            outputs.append(state[0])
+            continue
+        part = step(now[:active], tuple(s[:active] for s in state), w_hh, b_hh)
+        if projection is not None:
+            part = (_function("nn.functional.linear")(part[0], projection), *part[1:])
+        cat = _function("torch.cat")
+        state = tuple(cat([p, s[active:]]) for p, s in zip(part, state, strict=True))
+        pad = part[0].new_zeros((x.shape[1] - active, part[0].shape[1]))
+        outputs.append(cat([part[0], pad]))
+    if reverse:
+        outputs.reverse()
+    return _function("torch.stack")(outputs), state
+
+
+def recurrent(
+    kind: str, x: Any, states: Sequence[Any], layers: Sequence[Sequence[Any]], *,
+    bidirectional: bool, dropout: float, training: bool, lengths: Sequence[int] | None = None,
+    projections: Sequence[Any] | None = None,
+) -> tuple[Any, tuple[Any, ...]]:  # fmt: skip
+    """Stacked layers over a sequence.
+
+    Args:
+        kind: ``"LSTM"``, ``"GRU"``, ``"RNN_TANH"`` or ``"RNN_RELU"``.
+        x: (T, N, I).
+        states: hidden state (L * D, N, H), and the cell state for an LSTM.
+        layers: weights of every layer and direction, as ``torch.nn`` orders them.
+        bidirectional: two directions.
+        dropout: probability of zeroing outputs of every layer but the last, in training.
+        training: whether dropout is active.
+        lengths: lengths of the samples, longest first, where they differ.
+        projections: weights that project the hidden state (LSTM with ``proj_size``).
+
+    Returns:
+        Outputs (T, N, D * H) and the final states, stacked as ``states`` are.
+    """
+    ways = 2 if bidirectional else 1
+    cat, stack = _function("torch.cat"), _function("torch.stack")
+    finals: list[tuple[Any, ...]] = []
+    for layer in range(len(layers) // ways):
+        made = []
+        for way in range(ways):
+            place = layer * ways + way
+            start = tuple(s[place] for s in states)
+            projection = None if projections is None else projections[place]
+            y, final = _direction(x, start, layers[place], kind, way == 1, lengths, projection)
+            made.append(y)
+            finals.append(final)
+        x = made[0] if ways == 1 else cat(made, 2)
+        if dropout and training and layer + 1 < len(layers) // ways:
+            x = _function("nn.functional.dropout")(x, dropout, True)
+    return x, tuple(stack([f[k] for f in finals]) for k in range(len(states)))
