@@ -7,6 +7,7 @@ from typing import Any
 from rushlight._api import api, inplace_form
 from rushlight._printing import tensor_format, tensor_repr
 from rushlight._tensor import Tensor
+from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import Op
 from rushlight.engine.trace.recorder import binary, unary
 
@@ -26,6 +27,14 @@ _BINARY: dict[str, str] = {
     "rshift": "bitwise_right_shift",
 }
 _COMPARE: dict[str, str] = {n: n for n in ("eq", "ne", "lt", "le", "gt", "ge")}
+_multiply = api.methods["matmul"]
+#: Properties, by the method that computes them.
+_PROPERTIES: dict[str, str] = {
+    "T": "_reversed_axes",
+    "mT": "_matrix_transpose",
+    "mH": "_conjugate_matrix",
+    "H": "_hermitian",
+}
 _UNARY: dict[str, str] = {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}
 
 
@@ -39,15 +48,26 @@ def _bind_operators() -> None:
         setattr(Tensor, f"__{dunder}__", binary(Op.registry[name], operator=True))
     for dunder, name in _UNARY.items():
         setattr(Tensor, f"__{dunder}__", unary(Op.registry[name]))
+    Tensor.__matmul__ = _matmul  # type: ignore[attr-defined]
+    Tensor.__rmatmul__ = _reflected_matmul  # type: ignore[attr-defined]
     Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
     Tensor.__hash__ = lambda self: id(self)  # type: ignore[method-assign]
+
+
+def _matmul(self: Any, other: Any) -> Any:
+    return _multiply(self, other) if isinstance(other, TensorBase) else NotImplemented
+
+
+def _reflected_matmul(self: Any, other: Any) -> Any:
+    return _multiply(other, self) if isinstance(other, TensorBase) else NotImplemented
 
 
 def _bind_methods() -> None:
     for name, function in api.methods.items():
         setattr(Tensor, name, function)
+    for name, getter in _PROPERTIES.items():
+        setattr(Tensor, name, property(api.methods[getter]))
     Tensor.__repr__ = tensor_repr  # type: ignore[method-assign]
-    Tensor.__str__ = tensor_repr  # type: ignore[method-assign]
     Tensor.__format__ = tensor_format  # type: ignore[method-assign]
 
 
@@ -56,5 +76,5 @@ def namespace(name: str) -> dict[str, Any]:
     return api.namespaces.get(name, {})
 
 
-_bind_methods()
 _bind_operators()
+_bind_methods()

@@ -45,7 +45,16 @@ class Config:
     onednn_library: str | None = None  #: RUSHLIGHT_ONEDNN: path of a libdnnl.so.3 to load
     onednn: bool = True  #: RUSHLIGHT_USE_ONEDNN: 0 keeps to the NumPy kernels
     trace_limit: int = 4096  #: RUSHLIGHT_TRACE_LIMIT: recorded values after which a trace is run
-    log: tuple[str, ...] = ()  #: RUSHLIGHT_LOG: artefacts to log, such as "flush,recompiles"
+    log: tuple[str, ...] = ()  #: RUSHLIGHT_LOG: artefacts to log, such as "flush,programs"
+
+    @property
+    def threads(self) -> int:
+        """How many threads a large operation may use."""
+        if self.num_threads is not None:
+            return self.num_threads
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
+            os.cpu_count() or 1
+        )
 
 
 _VARIABLES: dict[str, tuple[str, Callable[[str, str], object]]] = {

@@ -8,7 +8,7 @@ from typing import Any
 _KNOWN = ("cpu", "cuda", "mps", "xpu", "meta")
 
 
-class device:  # noqa: N801 - PyTorch's name
+class device:
     """A place for tensors, such as ``torch.device('cpu')`` or ``torch.device('cuda', 0)``.
 
     It also works as a context manager that sets the default device of new tensors.
@@ -23,11 +23,11 @@ class device:  # noqa: N801 - PyTorch's name
     type: str
     index: int | None
 
-    def __new__(cls, type: str | int | device, index: int | None = None) -> device:  # noqa: A002
+    def __new__(cls, type: str | int | device, index: int | None = None) -> device:
         if isinstance(type, device):
             return type
         if isinstance(type, int):
-            type, index = "cuda", type  # noqa: A001 - PyTorch's argument name
+            type, index = "cuda", type
         if not isinstance(type, str):
             raise TypeError(f"device(): argument 'type' must be str, not {_class_name(type)}")
         kind, number = _parse(type, index)

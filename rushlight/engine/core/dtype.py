@@ -10,7 +10,7 @@ import numpy as np
 BOOL, INTEGRAL, FLOATING, COMPLEX = range(4)
 
 
-class dtype:  # noqa: N801 - PyTorch's name
+class dtype:
     """A data type such as ``torch.float32``; every type exists once and is compared by identity.
 
     >>> import rushlight as torch

@@ -115,8 +115,8 @@ class Reservation:
     >>> engine, same = Engine(0), Engine(0)
     >>> kept = engine.reserve(2)
     >>> later = engine.draw32(1)
-    >>> (kept.draw32(2) == same.draw32(2)).all() and later == same.draw32(1)
-    np.True_
+    >>> kept.draw32(2).tolist() == same.draw32(2).tolist(), later == same.draw32(1)
+    (True, array([ True]))
     """
 
     __slots__ = ("__weakref__", "_draws", "_engine", "_released", "_start", "count")
@@ -313,7 +313,9 @@ class Engine:
         left, used = int(record["left"]), int(record["next"])
         fresh = (left, used) == (1, 0)
         # PyTorch keeps two counters that say the same; bytes where they disagree are damaged.
-        if not record["seeded"] or not (fresh or (0 < used <= _WORDS and left == _WORDS + 1 - used)):
+        if not record["seeded"] or not (
+            fresh or (0 < used <= _WORDS and left == _WORDS + 1 - used)
+        ):
             raise RuntimeError("Invalid mt19937 state")
         with self.lock:
             self._settle()

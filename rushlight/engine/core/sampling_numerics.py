@@ -10,18 +10,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rushlight.engine.core import dtype as types
 from rushlight.engine.core.mt19937 import Draws64, Source
 
+Shape = int | tuple[int, ...]
+Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 #: Low bits of a double that a float32 has no room for, and their value half-way between two.
 _BELOW_FLOAT = np.int64(2**29 - 1)
 _HALF_WAY = np.int64(2**28)
+
+#: Above this, the exponential of a double overflows.
+_EXP_LIMIT = 709.782712893384
 
 #: Veltkamp's constant: splits a double into two halves whose products are exact.
 _SPLITTER = 2.0**27 + 1
@@ -110,6 +117,16 @@ def log_c(values: Doubles) -> Doubles:
     return logs
 
 
+def exp_c(values: Doubles) -> Doubles:
+    """The C library's exponential, with infinity where it overflows."""
+    finite = values < _EXP_LIMIT
+    if finite.all():
+        return through_c(math.exp, values)
+    results = np.where(np.isnan(values), np.nan, np.inf)
+    results[finite] = through_c(math.exp, values[finite])
+    return results
+
+
 def to_doubles(draws: Draws64) -> Doubles:
     """Doubles in [0, 1) from the low 53 bits of 64-bit draws."""
     draws &= np.uint64(2**53 - 1)
@@ -118,6 +135,24 @@ def to_doubles(draws: Draws64) -> Doubles:
     return doubles
 
 
+def double_draws(size: int) -> int:
+    """How many 32-bit draws ``size`` doubles take."""
+    return 2 * size
+
+
 def draw_doubles(source: Source, count: int) -> Doubles:
     """``count`` doubles in [0, 1), two 32-bit draws each."""
     return to_doubles(source.draw64(count))
+
+
+def narrow(values: Doubles, dtype: types.dtype) -> Array:
+    """``values`` as another type; 16-bit types by way of float32, as PyTorch converts them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if dtype.itemsize == 2 and dtype.is_floating_point:
+            return values.astype(np.float32).astype(dtype.numpy)
+        return values.astype(dtype.numpy, copy=False)
+
+
+def size_of(shape: Shape) -> int:
+    """The number of values in an array of this shape."""
+    return shape if isinstance(shape, int) else math.prod(shape)

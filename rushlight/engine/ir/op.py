@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 from rushlight.engine.ir.graph import Meta, TensorBase
@@ -109,7 +110,8 @@ class Op(Record):
             ``g`` (or ``g0``, ``g1``, ...) gradients of the outputs; an input's name: that input;
             ``result`` (``result1``): an output; an attribute's name; ``<input>_meta``: its Meta;
             ``needs``: which inputs want a gradient. ``None``: not differentiable.
-        grad_name: the name of ``grad_fn`` without ``Backward0``; derived from the name if absent.
+        grad_name: the name of ``grad_fn`` without ``Backward0`` (or all of it, where PyTorch ends
+            it differently: ``SumBackward1``); derived from the operator's name if absent.
         differentiable: how many of the leading outputs carry gradients (all by default).
         may_fail: the kernel can find an error in the data, so the user's line is remembered.
         scalar: the body that code generators lower (pointwise operators).
@@ -183,6 +185,15 @@ class Op(Record):
         """Record the operation on tensors (or Python numbers), attributes by name."""
         return hooks.record(self, inputs, self.pack(attrs) if self.attr_names else ())
 
+    @cached_property
+    def quick(self) -> Callable[..., Any]:
+        """The same for one or two tensors and no attributes, at the cost of an operator."""
+        return hooks.prepare(self, ())
+
+    def fixed(self, *attrs: Any) -> Callable[[Any], Any]:
+        """The same for one tensor and these attributes; to be kept by the caller."""
+        return hooks.prepare(self, attrs)
+
     def __repr__(self) -> str:
         return f"<Op {self.name}>"
 
@@ -247,10 +258,13 @@ def composite(
 class _Hooks:
     """How operators reach the recorder above them; filled in by ``engine.trace``."""
 
-    __slots__ = ("constant", "record")
+    __slots__ = ("constant", "prepare", "record", "views", "write", "wrap")
 
     record: Callable[[Op, Sequence[Any], tuple[Any, ...]], Any]
+    prepare: Callable[[Op, tuple[Any, ...]], Callable[..., Any]]
     constant: Callable[[Any], TensorBase]
+    wrap: Callable[..., Any]
+    write: Callable[[Any, Any, str], Any]
 
 
 hooks = _Hooks()
@@ -259,6 +273,11 @@ hooks = _Hooks()
 def constant(array: Any) -> Any:
     """A tensor that owns the NumPy array ``array`` (for operators that need a table)."""
     return hooks.constant(array)
+
+
+def write(tensor: Any, source: Any, name: str) -> Any:
+    """Put what ``source`` holds into ``tensor``, in place, for the method called ``name``."""
+    return hooks.write(tensor, source, name)
 
 
 _REQUIRED: Final = object()

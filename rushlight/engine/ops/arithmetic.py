@@ -13,9 +13,11 @@ import numpy as np
 
 from rushlight.engine.core.dtype import FLOATING, bool_
 from rushlight.engine.ir.graph import Meta
-from rushlight.engine.ir.op import Spec
+from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import BINARY, UNARY, S, t, tc, ti
-from rushlight.engine.ops.arithmetic_rules import guarded, no_gradient, plain, zero_division
+from rushlight.engine.ops.arithmetic_rules import conjugate, guarded, no_gradient, require_tensor, zero_division
+from rushlight.engine.ops.blend import keep_where, where_op
+from rushlight.engine.ops.complex import real
 from rushlight.engine.ops.elementwise import (
     FLOAT,
     REAL,
@@ -108,32 +110,52 @@ def _scaled_infer(input: Meta, other: Meta, alpha: Meta) -> Meta:
     return broadcast_meta((input, other), common)
 
 
-def _scaled_sum(x: Any, y: Any, alpha: Any) -> Any:
-    product = np.multiply(y, alpha)
-    if product.shape == np.broadcast_shapes(product.shape, np.shape(x)) and product.ndim:
-        return np.add(x, product, out=product)
-    return np.add(x, product)
+def _scaled(combine: np.ufunc) -> Callable[[Spec], Callable[..., Any]]:
+    """The kernel factory of ``combine(x, alpha * y)``."""
 
+    def fused(x: Any, y: Any, alpha: Any) -> Any:
+        product = np.multiply(y, alpha)
+        wide = product.ndim and product.ndim >= np.ndim(x) and product.size >= np.size(x)
+        return combine(x, product, out=product if wide else None)
 
-def _scaled_kernel(spec: Spec) -> Callable[..., Any]:
-    inner = numpy_kernel(_scaled_sum, SAME, 3)(spec)
-    input, other, _ = spec.inputs
-    target = spec.out.dtype.numpy
-    same = input is spec.out and other is not None and other.dtype is spec.out.dtype
-    if same and numpy_compute(spec.out.dtype) == target and spec.out.ndim:
-        kernel = lambda x, y, alpha: inner(x, y, alpha)  # noqa: E731 - carries `into`
-        kernel.into = lambda x, y, alpha: np.add(x, np.multiply(y, alpha), out=x)  # type: ignore[attr-defined]
+    def prepare(spec: Spec) -> Callable[..., Any]:
+        inner = numpy_kernel(fused, SAME, 3)(spec)
+        input, other, _ = spec.inputs
+        exact = input is spec.out and other is not None and other.dtype is spec.out.dtype
+        if not exact or not spec.out.ndim or numpy_compute(spec.out.dtype) != spec.out.dtype.numpy:
+            return inner
+
+        def kernel(x: Any, y: Any, alpha: Any) -> Any:
+            return inner(x, y, alpha)
+
+        kernel.into = lambda x, y, alpha: combine(x, y * alpha, x)  # type: ignore[attr-defined]
         return kernel
-    return inner
+
+    return prepare
 
 
 add_scaled = pointwise(
     "add_scaled(Tensor input, Tensor other, Tensor alpha)",
-    _scaled_sum,
+    np.add,
     infer=_scaled_infer,
-    kernel=_scaled_kernel,
-    grad={"input": lambda g: g, "other": lambda g, alpha: g * plain(alpha)},
+    kernel=_scaled(np.add),
+    grad={"input": lambda g: g, "other": lambda g, alpha: g * conjugate(alpha)},
     grad_name="Add",
+)
+
+
+def _sub_scaled_infer(input: Meta, other: Meta, alpha: Meta) -> Meta:
+    _sub_infer(input, other)
+    return _scaled_infer(input, other, alpha)
+
+
+sub_scaled = pointwise(
+    "sub_scaled(Tensor input, Tensor other, Tensor alpha)",
+    np.subtract,
+    infer=_sub_scaled_infer,
+    kernel=_scaled(np.subtract),
+    grad={"input": lambda g: g, "other": lambda g, alpha: -g * conjugate(alpha)},
+    grad_name="Sub",
 )
 
 
@@ -363,4 +385,94 @@ sgn = pointwise(
     tensor([-1.,  0.,  1.])
     """,
     **_FACE,
+)
+
+
+# the larger and the smaller ---------------------------------------------------------------------
+
+
+def _extreme_kernel(spec: Spec, largest: bool) -> Callable[..., Any]:
+    beaten = np.less if largest else np.greater
+    dtype = spec.out.dtype.numpy
+
+    def kernel(g: Any, x: Any, y: Any) -> Any:
+        found = keep_where(np.asarray(np.logical_not(beaten(x, y))), g)
+        ties = np.equal(x, y)
+        if ties.any():
+            found = np.multiply(found, dtype.type(0.5), out=found, where=ties)
+        return found
+
+    return kernel
+
+
+extreme_backward = pointwise(
+    "extreme_backward(Tensor grad, Tensor input, Tensor other, bool largest)",
+    np.multiply,
+    infer=lambda grad, input, other, largest: broadcast_meta((grad, input, other), grad.dtype),
+    kernel=_extreme_kernel,
+    grad={
+        "grad": lambda g, input, other, largest: extreme_backward(g, input, other, largest=largest)
+    },
+)
+
+
+def _extreme(name: str, function: np.ufunc, largest: bool, doc: str) -> Any:
+    schema = f"{name}(Tensor input, Tensor other)"
+    refusal = (RuntimeError, f"{name} not implemented for complex tensors.")
+
+    def share(g: Any, first: Any, second: Any) -> Any:
+        return extreme_backward(g, first, second, largest=largest)
+
+    op = pointwise(
+        schema,
+        function,
+        infer=guarded(2, complex=refusal),
+        grad={
+            "input": lambda g, input, other: share(g, input, other),
+            "other": lambda g, input, other: share(g, other, input),
+        },
+        commutative=True,
+    )
+
+    def face(input: Any, other: Any) -> Any:
+        require_tensor(input, name, "input", 1)
+        require_tensor(other, name, "other", 2)
+        return op(input, other)
+
+    face.__doc__ = doc
+    return composite(name=name, method=True, samples=(*BINARY, S(ti(3, 2), t(2)), S(ti(4), ti(4))))(
+        face
+    )
+
+
+maximum = _extreme(
+    "maximum",
+    np.maximum,
+    True,
+    """The larger of two tensors, element by element; NaN where either is.
+
+    Args:
+        input: a tensor of a real type.
+        other: a tensor that broadcasts with it.
+
+    >>> import rushlight as torch
+    >>> torch.maximum(torch.tensor([1, 2]), torch.tensor([3, 0]))
+    tensor([3, 2])
+    """,
+)
+
+minimum = _extreme(
+    "minimum",
+    np.minimum,
+    False,
+    """The smaller of two tensors, element by element; NaN where either is.
+
+    Args:
+        input: a tensor of a real type.
+        other: a tensor that broadcasts with it.
+
+    >>> import rushlight as torch
+    >>> torch.minimum(torch.tensor([1, 2]), torch.tensor([3, 0]))
+    tensor([1, 0])
+    """,
 )

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING, bool_, get_default_dtype
+from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING, bool_, int64
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
@@ -22,6 +22,12 @@ from rushlight.engine.ops.arithmetic_rules import no_gradient, plain
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import FLOAT, SAME, broadcast_meta, numpy_kernel, pointwise
 
+POSITIVE: Final = (
+    S(t(3, 4, low=0.2)),
+    S(t(low=0.2)),
+    S(t(0, 3)),
+    S(t(2, 1, 3, low=0.2)),
+)
 _FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
 
 NEGATIVE_INTEGER_POWER: Final = "Integers to negative integer powers are not allowed."
@@ -96,6 +102,10 @@ def _power_kernel(spec: Spec) -> Callable[..., Any]:
     return numpy_kernel(_integer_power, SAME, 2)(spec)
 
 
+def _reciprocal(x: Any) -> Any:
+    return np.divide(1, x, x if isinstance(x, np.ndarray) else None)
+
+
 # gradients --------------------------------------------------------------------------------------
 
 
@@ -119,14 +129,9 @@ def _exponent_gradient(g: Any, input: Any, other: Any, result: Any) -> Any:
         )
         return g * (result * logarithm).conj()
     dead = base == 0
-    if not plain_is_complex(other):
+    if not other._value.meta.dtype.is_complex:
         dead = dead & (other >= 0)
     return g * where_op(dead, 0, (result * base.log()).conj())
-
-
-def plain_is_complex(x: Any) -> bool:
-    """Whether a saved operand is complex."""
-    return bool(x._value.meta.dtype.is_complex)
 
 
 pow_tensor = pointwise(
@@ -142,6 +147,7 @@ pow_number = pointwise(
     np.power,
     kernel=_power_kernel,
     grad={"input": _base_gradient},
+    grad_name="PowBackward0",
 )
 
 number_pow = pointwise(
@@ -153,23 +159,8 @@ number_pow = pointwise(
 )
 
 
-def _fixed_infer(input: Meta, exponent: float) -> Meta:
-    found = input.dtype
-    if found.category < FLOATING and isinstance(exponent, float):
-        found = get_default_dtype()
-    elif found is bool_:
-        found = _INT64
-    return broadcast_meta((input,), found)
-
-
 def _fixed_kernel(spec: Spec, exponent: float) -> Callable[..., Any]:
-    rule = FLOAT if isinstance(exponent, float) else SAME
-    source = spec.inputs[0]
-    assert source is not None
-    if source.dtype is bool_:
-        target = spec.out.dtype.numpy
-        return lambda x: np.asarray(fixed_power(x.astype(target), exponent))
-    return numpy_kernel(lambda x: fixed_power(x, exponent), rule, 1)(spec)
+    return numpy_kernel(lambda x: fixed_power(x, exponent), SAME, 1)(spec)
 
 
 def _fixed_gradient(g: Any, input: Any, exponent: float) -> Any:
@@ -180,3 +171,157 @@ def _fixed_gradient(g: Any, input: Any, exponent: float) -> Any:
     if exponent == 2:
         return g * (input * 2).conj()
     return g * (power(input, exponent - 1) * exponent).conj()
+
+
+pow_fixed = pointwise(
+    "pow_fixed(Tensor input, number exponent)",
+    fixed_power,
+    infer=lambda input, exponent: broadcast_meta((input,), input.dtype),
+    kernel=_fixed_kernel,
+    grad={"input": _fixed_gradient},
+    grad_name="PowBackward0",
+)
+
+
+#: The recording functions of the fixed powers of floating-point and complex numbers.
+_floating: Final[dict[float, Callable[[Any], Any]]] = {}
+
+
+def power(input: Any, exponent: Any) -> Any:
+    """``input ** exponent`` by the operator that suits the exponent."""
+    kind = exponent.__class__
+    if kind is float or kind is int:
+        category = input._value.meta.dtype.category
+        if category >= FLOATING:
+            if exponent in FIXED:
+                found = _floating.get(exponent)
+                if found is None:
+                    found = _floating[exponent] = pow_fixed.fixed(float(exponent))
+                return found(input)
+            return pow_number.quick(input, exponent)
+        if kind is int and category != BOOL:
+            if exponent < 0:
+                raise RuntimeError(NEGATIVE_INTEGER_POWER)
+            if exponent in FIXED:
+                return pow_fixed(input, exponent=exponent)
+        return pow_number.quick(input, exponent)
+    if not isinstance(exponent, TensorBase):
+        return pow_number.quick(input, exponent)
+    return (pow_tensor if isinstance(input, TensorBase) else number_pow).quick(input, exponent)
+
+
+@composite(
+    method=True,
+    inplace=True,
+    samples=(
+        S(t(3, 4), 2),
+        S(t(3, 4), 3),
+        S(t(3, 4), -1),
+        S(t(3, 4, low=0.5), 0.5),
+        S(t(3, 4, low=0.5), -1.5),
+        S(t(3, 4, low=0.5), 2.3),
+        S(t(3, 4, low=0.5), t(4)),
+        S(t(2, 1, 3, low=0.5), t(4, 1)),
+        S(t(), 2),
+        S(t(0, 3), 2),
+        S(ti(4), 3),
+        S(ti(4), 1.5, check_grad=False),
+        S(ti(4), ti(4)),
+        S(2, t(3)),
+        S(tc(3, low=0.5), 2),
+        S(tc(3, low=0.5), 1.7),
+    ),
+)
+def pow(input: Any, exponent: Any) -> Any:  # noqa: A001 - PyTorch's name
+    """``input ** exponent``.
+
+    Args:
+        input: a tensor or, where ``exponent`` is a tensor, a number.
+        exponent: a number or a tensor that broadcasts with ``input``.
+
+    Raises:
+        RuntimeError: integers to a negative integer number.
+
+    >>> import rushlight as torch
+    >>> torch.pow(torch.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    """
+    if not isinstance(input, TensorBase) and not isinstance(exponent, TensorBase):
+        raise TypeError(
+            "pow() received an invalid combination of arguments - got "
+            f"({type(input).__name__}, {type(exponent).__name__})\nGive at least one tensor."
+        )
+    return power(input, exponent)
+
+
+def _operand(x: Any) -> bool:
+    return isinstance(x, (int, float, complex, TensorBase, np.generic))
+
+
+@composite(namespaces=(), method=True)
+def __pow__(self: Any, other: Any) -> Any:
+    """``self ** other``."""
+    return power(self, other) if _operand(other) else NotImplemented
+
+
+@composite(namespaces=(), method=True)
+def __rpow__(self: Any, other: Any) -> Any:
+    """``other ** self``."""
+    return number_pow(other, self) if _operand(other) else NotImplemented
+
+
+@composite(method=True, inplace=True, samples=(*UNARY, S(ti(4)), S(tc(3))))
+def square(input: Any) -> Any:
+    """``input ** 2``.
+
+    >>> import rushlight as torch
+    >>> torch.square(torch.tensor([-2.0, 3.0]))
+    tensor([4., 9.])
+    """
+    return power(input, 2)
+
+
+sqrt = pointwise(
+    "sqrt(Tensor input)",
+    np.sqrt,
+    rule=FLOAT,
+    grad={"input": lambda g, result: g / (result * 2).conj()},
+    samples=(*POSITIVE, S(ti(4, low=0)), S(tc(3))),
+    doc="""The square root; NaN for negative numbers.
+
+    >>> import rushlight as torch
+    >>> torch.sqrt(torch.tensor([4.0, 9.0]))
+    tensor([2., 3.])
+    """,
+    **_FACE,
+)
+
+rsqrt = pointwise(
+    "rsqrt(Tensor input)",
+    lambda x: _reciprocal(np.sqrt(x)),
+    rule=FLOAT,
+    grad={"input": lambda g, result: g * (power(result, 3) * -0.5).conj()},
+    samples=(*POSITIVE, S(ti(4, low=1, high=9)), S(tc(3, low=0.5))),
+    doc="""One over the square root.
+
+    >>> import rushlight as torch
+    >>> torch.rsqrt(torch.tensor([4.0, 16.0]))
+    tensor([0.5000, 0.2500])
+    """,
+    **_FACE,
+)
+
+reciprocal = pointwise(
+    "reciprocal(Tensor input)",
+    np.reciprocal,
+    rule=FLOAT,
+    grad={"input": lambda g, result: -g * power(result, 2).conj()},
+    samples=(*POSITIVE, S(ti(4, low=1, high=9)), S(tc(3, low=0.5))),
+    doc="""``1 / input``.
+
+    >>> import rushlight as torch
+    >>> torch.reciprocal(torch.tensor([4.0, -0.5]))
+    tensor([ 0.2500, -2.0000])
+    """,
+    **_FACE,
+)

@@ -58,6 +58,12 @@ def plain(x: Any) -> Any:
     return value.buffer if value.meta.weak else x
 
 
+def conjugate(x: Any) -> Any:
+    """The conjugate of a saved operand: a number or a tensor."""
+    found = plain(x)
+    return found.conjugate() if found is not x else x.conj()
+
+
 def no_gradient(g: Any) -> Any:
     """Zeros like ``g``: the gradient of a step function."""
     return zeros(shape=tuple(g.shape), dtype=g.dtype)

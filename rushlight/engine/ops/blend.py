@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING, bool_, uint8
+from rushlight.engine.core.dtype import COMPLEX, SCALAR_NAMES, bool_, uint8
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import POINTWISE, Op, Spec
-from rushlight.engine.ops.arithmetic_rules import no_gradient, plain
+from rushlight.engine.ops.arithmetic_rules import plain
 from rushlight.engine.ops.elementwise import (
-    _converter,
     broadcast_meta,
+    converter,
     numpy_compute,
     result_type,
 )
@@ -64,7 +64,7 @@ def _where_infer(condition: Meta, input: Meta, other: Meta) -> Meta:
     if condition.dtype is not bool_ and condition.dtype is not uint8:
         raise RuntimeError(
             "where expected condition to be a boolean tensor, but got a tensor with dtype "
-            f"{condition.dtype.scalar_name}"
+            f"{SCALAR_NAMES[condition.dtype]}"
         )
     return broadcast_meta((condition, input, other), result_type((input, other)))
 
@@ -73,8 +73,8 @@ def _where_kernel(spec: Spec) -> Callable[..., np.ndarray]:
     condition, input, other = spec.inputs
     assert condition is not None and input is not None and other is not None
     target = spec.out.dtype.numpy
-    convert_mask = _converter(condition, np.dtype(np.bool_))
-    first, second = (_converter(meta, target) for meta in (input, other))
+    convert_mask = converter(condition, np.dtype(np.bool_))
+    first, second = (converter(meta, target) for meta in (input, other))
 
     def kernel(mask: Any, x: Any, y: Any) -> np.ndarray:
         if convert_mask is not None:
@@ -115,8 +115,8 @@ def _bound(meta: Meta | None, target: np.dtype) -> Callable[[Any], Any]:
     """How a bound becomes something NumPy compares with an array of ``target``."""
     if meta is None:
         return lambda x: None
-    converter = _converter(meta, target)
-    return (lambda x: x) if converter is None else converter
+    convert = converter(meta, target)
+    return (lambda x: x) if convert is None else convert
 
 
 def limits(dtype: np.dtype) -> tuple[Any, Any]:
@@ -177,13 +177,13 @@ def _range_kernel(spec: Spec, closed: bool) -> Callable[..., np.ndarray]:
 
 
 range_backward = Op(
-    "range_backward(Tensor g, Tensor input, Tensor? min, Tensor? max, bool closed)",
+    "range_backward(Tensor grad, Tensor input, Tensor? min, Tensor? max, bool closed)",
     kind=POINTWISE,
-    infer=lambda g, input, min, max, closed: broadcast_meta((g, input), g.dtype),
+    infer=lambda grad, input, min, max, closed: broadcast_meta((grad, input), grad.dtype),
     kernel=_range_kernel,
     grad={
-        "g": lambda gradients, input, min, max, closed: range_backward(
-            gradients[0], input, bound(min), bound(max), closed=closed
+        "grad": lambda g, input, min, max, closed: range_backward(
+            g, input, bound(min), bound(max), closed=closed
         )
     },
 )

@@ -121,7 +121,7 @@ def infer_rule(rule: str, count: int) -> Callable[..., Meta]:
     return infer
 
 
-def _converter(meta: Meta, target: np.dtype) -> Callable[[Any], Any] | None:
+def converter(meta: Meta, target: np.dtype) -> Callable[[Any], Any] | None:
     """How to bring an input to the computing type, ``None`` if it already has it."""
     if not meta.weak:
         return None if meta.dtype.numpy == target else lambda x: x.astype(target)
@@ -143,7 +143,7 @@ def numpy_kernel(function: Callable[..., Any], rule: str, count: int) -> Callabl
             kind = np.float64 if spec.out is RULE_FLOAT else np.int64
             return lambda *numbers: function(*[kind(x) for x in numbers], *attrs).item()
         target = numpy_compute(compute_dtype(metas, rule))
-        converters = [_converter(meta, target) for meta in metas]
+        converters = [converter(meta, target) for meta in metas]
         if all(m.weak for m in metas):
             converters = [lambda x: np.asarray(x).astype(target)] * len(metas)
         out = spec.out.dtype.numpy

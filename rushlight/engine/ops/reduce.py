@@ -1,4 +1,4 @@
-"""Reductions: sums and means over axes, and their gradients."""
+"""Reductions: sums, means and products over axes, and their gradients."""
 
 from __future__ import annotations
 
@@ -9,17 +9,39 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype, int64
-from rushlight.engine.core.shape import Shape
+from rushlight.engine.core.shape import Shape, normalize_dims
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.view import expand
+
+Array = np.ndarray
+
+_axes: dict[Any, Shape] = {}
+
+
+def axes(dim: Any, ndim: int) -> Shape:
+    """The axes ``dim`` means in rising order; ``None`` and ``()`` mean all of them."""
+    if dim.__class__ is list:
+        dim = tuple(dim)
+    found = _axes.get((dim, ndim))
+    if found is None:
+        found = tuple(sorted(normalize_dims(dim, ndim)))
+        if dim is None or dim.__class__ is int or all(d.__class__ is int for d in dim):
+            _axes[dim, ndim] = found
+    return found
 
 
 def reduced_shape(shape: Shape, dims: Shape, keepdim: bool) -> Shape:
     """The shape after reducing over ``dims``."""
     if keepdim:
-        return tuple(1 if a in dims else n for a, n in enumerate(shape))
-    return tuple(n for a, n in enumerate(shape) if a not in dims)
+        return tuple([1 if a in dims else n for a, n in enumerate(shape)])
+    return tuple([n for a, n in enumerate(shape) if a not in dims])
+
+
+def reduced_count(meta: Meta, dims: Shape) -> int:
+    """How many elements go into each element of the result."""
+    return prod([meta.shape[d] for d in dims])
 
 
 def restore_dims(g: Any, meta: Meta, dims: Shape, keepdim: bool) -> Any:
@@ -29,34 +51,54 @@ def restore_dims(g: Any, meta: Meta, dims: Shape, keepdim: bool) -> Any:
     return g.reshape(reduced_shape(tuple(meta.shape), dims, True))
 
 
+def expand_back(g: Any, input_meta: Meta, dims: Shape, keepdim: bool) -> Any:
+    """A reduced tensor repeated along its reduced axes."""
+    return expand(restore_dims(g, input_meta, dims, keepdim), size=tuple(input_meta.shape))
+
+
+# sum, mean -------------------------------------------------------------------------------------
+
+
 def _sum_infer(input: Meta, dims: Shape, keepdim: bool, dtype: dtype | None) -> Meta:
     out = dtype or (input.dtype if input.dtype.category >= FLOATING else int64)
     return make_meta(reduced_shape(tuple(input.shape), dims, keepdim), out)
 
 
+def summation(source: Meta, compute: np.dtype, dims: Shape, keepdim: bool) -> Callable[..., Array]:
+    """A function that sums arrays of meta ``source`` over ``dims`` in the type ``compute``."""
+    reduce = np.add.reduce
+    if not np.can_cast(source.dtype.numpy, compute, "same_kind") or (
+        numpy_compute(source.dtype) != source.dtype.numpy
+    ):
+        return lambda x: np.asarray(reduce(x.astype(compute), axis=dims, keepdims=keepdim))
+    return lambda x: np.asarray(reduce(x, axis=dims, dtype=compute, keepdims=keepdim))
+
+
 def _sum_kernel(spec: Spec, dims: Shape, keepdim: bool, _: Any) -> Callable[[Any], Any]:
+    source = spec.inputs[0]
+    assert source is not None
     out = spec.out.dtype.numpy
     compute = numpy_compute(spec.out.dtype)
-    reduce = np.add.reduce
+    total = summation(source, compute, dims, keepdim)
     if compute != out:
-        return lambda x: np.asarray(
-            reduce(x.astype(compute), axis=dims, keepdims=keepdim)
-        ).astype(out)
-    if spec.out.ndim == 0:
-        return lambda x: np.asarray(reduce(x, axis=dims, dtype=out))
-    return lambda x: reduce(x, axis=dims, dtype=out, keepdims=keepdim)
+        return lambda x: total(x).astype(out)
+    return total
 
 
-def _expand_back(g: Any, input_meta: Meta, dims: Shape, keepdim: bool) -> Any:
-    return restore_dims(g, input_meta, dims, keepdim).expand(input_meta.shape)
-
+_SUM: dict[str, Any] = {"kind": REDUCTION, "infer": _sum_infer, "kernel": _sum_kernel,
+                        "grad": {"input": expand_back}}  # fmt: skip
 
 sum_ = Op(
     "sum(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
-    kind=REDUCTION,
-    infer=_sum_infer,
-    kernel=_sum_kernel,
-    grad={"input": _expand_back},
+    grad_name="SumBackward1",
+    **_SUM,
+)
+
+# PyTorch's graph tells the sum of everything from a sum over named axes.
+sum_all = Op(
+    "sum_all(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
+    grad_name="SumBackward0",
+    **_SUM,
 )
 
 
@@ -66,34 +108,40 @@ def _mean_infer(input: Meta, dims: Shape, keepdim: bool, dtype: dtype | None) ->
         what = "Input" if dtype is None else "Output"
         raise RuntimeError(
             f"mean(): could not infer output dtype. {what} dtype must be either a floating point "
-            f"or complex dtype. Got: {SCALAR_NAMES[out]}"
+            f"or complex dtype. Got: {SCALAR_NAMES[out]}\n"
+            "Convert the tensor first, for example with .float()."
         )
     return make_meta(reduced_shape(tuple(input.shape), dims, keepdim), out)
-
-
 
 
 def _mean_kernel(spec: Spec, dims: Shape, keepdim: bool, _: Any) -> Callable[[Any], Any]:
     source = spec.inputs[0]
     assert source is not None
-    count = 1
-    for d in dims:
-        count *= source.shape[d]
-    total = _sum_kernel(spec, dims, keepdim, _)
     out = spec.out.dtype.numpy
-    if numpy_compute(spec.out.dtype) != out:
-        return lambda x: (np.asarray(total(x.astype(np.float32))) / np.float32(count)).astype(out)
-    divisor = out.type(count)
-    return lambda x: np.asarray(total(x) / divisor)
+    compute = numpy_compute(spec.out.dtype)
+    total = summation(source, compute, dims, keepdim)
+    count = compute.type(reduced_count(source, dims))
+    if compute != out:
+        return lambda x: np.asarray(total(x) / count).astype(out)
+    return lambda x: np.asarray(total(x) / count)
 
+
+def _mean_grad(g: Any, input_meta: Meta, dims: Shape, keepdim: bool) -> Any:
+    count = max(reduced_count(input_meta, dims), 1)
+    return expand_back(g / count, input_meta, dims, keepdim)
+
+
+_MEAN: dict[str, Any] = {"kind": REDUCTION, "infer": _mean_infer, "kernel": _mean_kernel,
+                         "grad": {"input": _mean_grad}}  # fmt: skip
 
 mean = Op(
     "mean(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
-    kind=REDUCTION,
-    infer=_mean_infer,
-    kernel=_mean_kernel,
-    grad={
-        "input": lambda g, input_meta, dims, keepdim: _expand_back(g, input_meta, dims, keepdim)
-        / max(prod(input_meta.shape[d] for d in dims), 1)
-    },
+    grad_name="MeanBackward1",
+    **_MEAN,
+)
+
+mean_all = Op(
+    "mean_all(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
+    grad_name="MeanBackward0",
+    **_MEAN,
 )

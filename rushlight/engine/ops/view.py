@@ -18,7 +18,7 @@ from rushlight.engine.core.shape import (
     infer_size,
     view_strides,
 )
-from rushlight.engine.ir.buffers import copy_strided
+from rushlight.engine.ir.buffers import copy_strided, settle
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import OTHER, POINTWISE, VIEW, Op, Spec
 
@@ -51,6 +51,15 @@ def _view_kernel(spec: Spec, size: Shape) -> Callable[[Array], Array]:
 view = Op(
     "view(Tensor input, int[] size)",
     kind=VIEW,
+    infer=_view_infer,
+    kernel=_view_kernel,
+    grad={"input": lambda g, input_meta: g.reshape(input_meta.shape)},
+)
+
+
+unsafe_view = Op(
+    "unsafe_view(Tensor input, int[] size)",
+    kind=OTHER,  # its input is a fresh copy that nobody else can write to
     infer=_view_infer,
     kernel=_view_kernel,
     grad={"input": lambda g, input_meta: g.reshape(input_meta.shape)},
@@ -180,12 +189,10 @@ expand = Op(
 )
 
 
-# select, slice, diagonal -----------------------------------------------------------------------
+# select, slice ---------------------------------------------------------------------------------
 
 
-
-
-def _embed(g: Any, op: Op, whole: Meta, *attrs: Any) -> Any:
+def embed(g: Any, op: Op, whole: Meta, *attrs: Any) -> Any:
     """Zeros of the input's shape with ``g`` at the place the view looked at."""
     contiguous = whole.like()
     spec = op.specs.get(((contiguous,), attrs)) or op.specialize((contiguous,), attrs)
@@ -217,7 +224,7 @@ select = Op(
     infer=_select_infer,
     kernel=_select_kernel,
     grad={
-        "input": lambda g, input_meta, dim, index: _embed(g, select, input_meta, dim, index)
+        "input": lambda g, input_meta, dim, index: embed(g, select, input_meta, dim, index)
     },
 )
 
@@ -246,7 +253,7 @@ slice_ = Op(
     infer=_slice_infer,
     kernel=_slice_kernel,
     grad={
-        "input": lambda g, input_meta, dim, start, stop, step: _embed(
+        "input": lambda g, input_meta, dim, start, stop, step: embed(
             g, slice_, input_meta, dim, start, stop, step
         )
     },
@@ -272,13 +279,21 @@ def _axes_kernel(spec: Spec, dims: Shape) -> Callable[[Array], Array]:
     return lambda x: x[(*where, ...)]
 
 
-squeeze = Op(
-    "squeeze(Tensor input, int[] dims)",
-    kind=VIEW,
-    infer=_squeeze_infer,
-    kernel=_axes_kernel,
-    grad={"input": lambda g, input_meta: g.reshape(input_meta.shape)},
-)
+def _squeeze_op(name: str, grad_name: str) -> Op:
+    return Op(
+        f"{name}(Tensor input, int[] dims)",
+        kind=VIEW,
+        infer=_squeeze_infer,
+        kernel=_axes_kernel,
+        grad={"input": lambda g, input_meta: g.reshape(input_meta.shape)},
+        grad_name=grad_name,
+    )
+
+
+# PyTorch tells by the name of grad_fn how the axes were given: all, one, or several
+squeeze_all = _squeeze_op("squeeze_all", "SqueezeBackward0")
+squeeze = _squeeze_op("squeeze", "SqueezeBackward1")
+squeeze_several = _squeeze_op("squeeze_several", "SqueezeBackward2")
 
 
 def _unsqueeze_infer(input: Meta, dim: int) -> Meta:
@@ -308,7 +323,7 @@ def _scatter_kernel(spec: Spec, chain: tuple[Spec, ...]) -> Any:
         return into(copy_strided(base, meta), source)
 
     def into(base: Array, source: Array) -> Array:
-        part = base
+        part = base = settle(base, meta)  # views exist only where memory lies as the meta says
         for step in chain:
             part = step.kernel(part)
         part[...] = source
@@ -324,7 +339,31 @@ def _part_of(g: Any, chain: tuple[Spec, ...]) -> Any:
     return g
 
 
+def overlaps(shape: Shape, strides: Shape) -> bool:
+    """Whether two elements of such a layout may stand at the same place in memory."""
+    reach = 0
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size > 1:
+            if stride <= reach:
+                return True
+            reach += stride * (size - 1)
+    return False
+
+
 def _embed_kernel(spec: Spec, whole: Meta, chain: tuple[Spec, ...]) -> Callable[[Array], Array]:
+    if overlaps(tuple(chain[-1].out.shape), chain[-1].out.strides):
+        places = np.arange(whole.numel).reshape(whole.shape)
+        for step in chain:
+            places = step.kernel(places)
+        where = np.ascontiguousarray(places).reshape(-1)
+
+        def add_up(source: Array) -> Array:
+            made = np.zeros(whole.numel, numpy_sum(source.dtype))
+            np.add.at(made, where, source.reshape(-1))
+            return made.reshape(whole.shape).astype(source.dtype, copy=False)
+
+        return add_up
+
     def embed(source: Array) -> Array:
         made = np.zeros(whole.shape, source.dtype)
         part = made
@@ -366,6 +405,11 @@ as_layout = Op(
     grad={"input": lambda g: g},
     grad_name="Clone",
 )
+
+
+def numpy_sum(found: np.dtype) -> np.dtype:
+    """The NumPy type in which many elements of a type are added up."""
+    return np.dtype(np.float32) if found.itemsize < 4 and found.kind in "fV" else found
 
 
 # conversion and constants ----------------------------------------------------------------------

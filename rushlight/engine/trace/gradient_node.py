@@ -223,7 +223,8 @@ class HookHandle:
 def node_class(op: Op) -> type[GradNode]:
     """The class of the nodes of ``op``, called as PyTorch calls it."""
     if op.node_class is None:
-        op.node_class = type(f"{op.grad_name}Backward0", (GradNode,), {"__slots__": ()})
+        name = op.grad_name if "Backward" in op.grad_name else f"{op.grad_name}Backward0"
+        op.node_class = type(name, (GradNode,), {"__slots__": ()})
     made: type[GradNode] = op.node_class
     return made
 

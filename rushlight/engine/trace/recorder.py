@@ -167,8 +167,8 @@ def _track(
     return (op.node_class or node_class(op))(spec, plan, edges, saved)
 
 
-def unary(op: Op) -> Callable[[Any], Any]:
-    """The recording function of a one-input operator without attributes."""
+def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
+    """The recording function of a one-input operator with the same attributes at every call."""
     specs: dict[Meta, Spec] = {}
 
     def call(input: Any) -> Any:  # noqa: A002 - PyTorch's argument name
@@ -181,7 +181,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
             ) from None
         spec = specs.get(value.meta)
         if spec is None:
-            spec = specs[value.meta] = op.specialize((value.meta,))
+            spec = specs[value.meta] = op.specialize((value.meta,), attrs)
         position = value.pos
         if position < 0:
             position = add_input(value)
@@ -287,3 +287,11 @@ def wrap(value: Value, edge: Any = None) -> Any:
 
 
 hooks.record = record
+
+
+def _prepare(op: Op, attrs: tuple[Any, ...]) -> Callable[..., Any]:
+    return unary(op, attrs) if len(op.input_names) == 1 else binary(op)
+
+
+hooks.prepare = _prepare
+hooks.wrap = wrap

@@ -13,13 +13,14 @@ Note: views and writes on immutable values
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
 
 from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.core.dtype import SCALAR_NAMES, can_cast
 from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value
-from rushlight.engine.ir.op import Op, Spec
+from rushlight.engine.ir.op import Op, Spec, hooks
 from rushlight.engine.ops.view import as_layout, expand, to_dtype, view_scatter
 from rushlight.engine.runtime.cache import tree
 from rushlight.engine.runtime.executor import materialize
@@ -100,6 +101,30 @@ def make_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
             made._base = None  # made without gradients: stays outside the graph of its base
     if len(tree.values) > mode.limit:
         overflow()
+    return made
+
+
+def make_views(
+    op: Op, tensor: Any, parts: Sequence[tuple[Any, ...]], node_op: Op, attrs: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Several views of one tensor, one for each tuple of attributes, with a common node."""
+    with_edge = tensor.requires_grad and mode.grad
+    before = mode.grad
+    mode.grad = False
+    try:
+        made = tuple([make_view(op, tensor, part) for part in parts])
+    finally:
+        mode.grad = before
+    if with_edge and made:
+        key = ((tensor._value.meta,), attrs)
+        spec = node_op.specs.get(key) or node_op.specialize(*key)
+        plan = plan_for(node_op, (True,))
+        node = (node_op.node_class or node_class(node_op))(spec, plan, (tensor._edge,), [])
+        base = tensor if tensor._base is None else tensor._base
+        for number, view in enumerate(made):
+            view._edge = (node, number)
+            view._base = base
+            view._base_edge = base._edge
     return made
 
 
@@ -279,3 +304,5 @@ def _write_through(whole: Value, target: Value, value: Value) -> Value:
 
 
 mode.view = make_view
+hooks.views = make_views
+hooks.write = write

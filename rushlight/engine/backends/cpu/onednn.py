@@ -28,11 +28,10 @@ Dimensions = c_int64 * MAX_DIMENSIONS
 FLOAT16, BFLOAT16, FLOAT32 = 1, 2, 3
 
 # What a primitive computes.
-FORWARD_TRAINING, FORWARD_INFERENCE = 64, 96
-BACKWARD, BACKWARD_DATA = 128, 160
+FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
 
 # Algorithms.
-CONVOLUTION_DIRECT, CONVOLUTION_AUTO, DECONVOLUTION_DIRECT = 0x1, 0x3, 0xA
+CONVOLUTION_DIRECT, DECONVOLUTION_DIRECT = 0x1, 0xA
 POOLING_MAX, POOLING_AVERAGE_INCLUDE, POOLING_AVERAGE_EXCLUDE = 0x1FF, 0x2FF, 0x3FF
 SOFTMAX, LOG_SOFTMAX = 0x30000, 0x30001
 
@@ -47,20 +46,13 @@ DIFF_SCALE, DIFF_SHIFT = 255, 256
 QUERY_IMPLEMENTATION, QUERY_WORKSPACE, QUERY_SCRATCHPAD, QUERY_ARGUMENT = 8, 134, 135, 255
 
 # Flags of the normalisations.
-USE_GLOBAL_STATISTICS, USE_SCALE, USE_SHIFT = 1, 2, 4
+USE_SCALE, USE_SHIFT = 2, 4
 
 FORMAT_ANY = 1
 SCRATCHPAD_FROM_USER = 1
 ENGINE_CPU = 1
 STREAM_IN_ORDER = 1
-
-
-class OneDNNError(RuntimeError):
-    """oneDNN refused a call: ``status`` is its own code."""
-
-    def __init__(self, function: str, status: int) -> None:
-        super().__init__(f"oneDNN: {function} failed with status {status} ({STATUS[status]})")
-        self.status = status
+RUNTIME_OPENMP = 2
 
 
 STATUS = (
@@ -69,8 +61,17 @@ STATUS = (
     "invalid data type",
 )  # fmt: skip
 
-#: Status of a primitive that oneDNN does not have for these shapes, types or this processor.
-UNIMPLEMENTED = 3
+
+class OneDNNError(RuntimeError):
+    """oneDNN refused a call."""
+
+    def __init__(self, function: str, status: int) -> None:
+        meaning = STATUS[status] if 0 <= status < len(STATUS) else "unknown"
+        super().__init__(f"oneDNN: {function} failed with status {status} ({meaning})")
+
+
+class Unsupported(RuntimeError):
+    """oneDNN has no kernel, or no fast one, for these shapes and types on this processor."""
 
 
 class Argument(ctypes.Structure):
@@ -96,13 +97,18 @@ _OUT = POINTER(c_void_p)
 _DIMS = POINTER(c_int64)
 _WINDOW = [_DIMS] * 4  # strides, dilations, padding before, padding after
 
+_CONVOLUTION: dict[str, list[Any]] = {
+    "forward": [_OUT, c_void_p, c_int, c_int, *[c_void_p] * 4, *_WINDOW, c_void_p],
+    "backward_data": [_OUT, c_void_p, c_int, *[c_void_p] * 3, *_WINDOW, c_void_p, c_void_p],
+    "backward_weights": [_OUT, c_void_p, c_int, *[c_void_p] * 4, *_WINDOW, c_void_p, c_void_p],
+}
+
 # Arguments of the functions we call, without the "dnnl_" in front; each returns a status.
 _SIGNATURES: dict[str, list[Any]] = {
     "engine_create": [_OUT, c_int, c_size_t],
     "stream_create": [_OUT, c_void_p, c_uint],
     "memory_desc_create_with_strides": [_OUT, c_int, _DIMS, c_int, _DIMS],
     "memory_desc_create_with_tag": [_OUT, c_int, _DIMS, c_int, c_int],
-    "memory_desc_clone": [_OUT, c_void_p],
     "memory_desc_destroy": [c_void_p],
     "memory_create": [_OUT, c_void_p, c_void_p, c_void_p],
     "memory_set_data_handle": [c_void_p, c_void_p],
@@ -113,30 +119,20 @@ _SIGNATURES: dict[str, list[Any]] = {
     "primitive_desc_query": [c_void_p, c_int, c_int, c_void_p],
     "primitive_desc_destroy": [c_void_p],
     "primitive_create": [_OUT, c_void_p],
-    "primitive_execute": [c_void_p, c_void_p, c_int, POINTER(Argument)],
+    "primitive_execute": [c_void_p, c_void_p, c_int, c_void_p],
     "primitive_destroy": [c_void_p],
     "reorder_primitive_desc_create": [_OUT, *[c_void_p] * 5],
-    "convolution_forward_primitive_desc_create": (
-        [_OUT, c_void_p, c_int, c_int, *[c_void_p] * 4, *_WINDOW, c_void_p]
-    ),
-    "convolution_backward_data_primitive_desc_create": (
-        [_OUT, c_void_p, c_int, *[c_void_p] * 3, *_WINDOW, c_void_p, c_void_p]
-    ),
-    "convolution_backward_weights_primitive_desc_create": (
-        [_OUT, c_void_p, c_int, *[c_void_p] * 4, *_WINDOW, c_void_p, c_void_p]
-    ),
+    **{
+        f"{kind}_{direction}_primitive_desc_create": arguments
+        for kind in ("convolution", "deconvolution")
+        for direction, arguments in _CONVOLUTION.items()
+    },
     "matmul_primitive_desc_create": [_OUT, c_void_p, *[c_void_p] * 5],
     "pooling_forward_primitive_desc_create": (
         [_OUT, c_void_p, c_int, c_int, c_void_p, c_void_p, *[_DIMS] * 5, c_void_p]
     ),
     "pooling_backward_primitive_desc_create": (
         [_OUT, c_void_p, c_int, c_void_p, c_void_p, *[_DIMS] * 5, c_void_p, c_void_p]
-    ),
-    "batch_normalization_forward_primitive_desc_create": (
-        [_OUT, c_void_p, c_int, c_void_p, c_void_p, c_float, c_uint, c_void_p]
-    ),
-    "batch_normalization_backward_primitive_desc_create": (
-        [_OUT, c_void_p, c_int, *[c_void_p] * 3, c_float, c_uint, c_void_p, c_void_p]
     ),
     "layer_normalization_forward_primitive_desc_create": (
         [_OUT, c_void_p, c_int, *[c_void_p] * 3, c_float, c_uint, c_void_p]
@@ -152,9 +148,6 @@ _SIGNATURES: dict[str, list[Any]] = {
     ),
 }
 
-# Too short to be worth letting other Python threads in and out.
-_KEEP_GIL = {"memory_set_data_handle"}
-
 
 class Library:
     """oneDNN, loaded: its functions with their types, one engine and one in-order stream."""
@@ -163,41 +156,56 @@ class Library:
         self.path = path
         self._releasing = ctypes.CDLL(path)
         self._keeping = ctypes.PyDLL(path)
-        version = self._releasing.dnnl_version
-        version.restype = POINTER(Version)
-        found = version().contents
-        self.version = (found.major, found.minor, found.patch)
-        if found.major != 3:
-            raise OSError(f"{path} is oneDNN {found.major}.{found.minor}, version 3 is needed")
-        for name, arguments in _SIGNATURES.items():
-            source = self._keeping if name in _KEEP_GIL else self._releasing
-            function = getattr(source, f"dnnl_{name}")
-            function.argtypes = arguments
-            function.restype = c_int
-        query = self._releasing.dnnl_primitive_desc_query_md
-        query.argtypes, query.restype = [c_void_p, c_int, c_int], c_void_p
-        size = self._releasing.dnnl_memory_desc_get_size
-        size.argtypes, size.restype = [c_void_p], c_size_t
-        equal = self._releasing.dnnl_memory_desc_equal
-        equal.argtypes, equal.restype = [c_void_p, c_void_p], c_int
+        for source in (self._releasing, self._keeping):
+            _declare(source)
+        version = self._keeping.dnnl_version().contents
+        self.version = (version.major, version.minor, version.patch)
+        if version.major != 3:
+            raise OSError(f"{path} is oneDNN {version.major}.{version.minor}; 3.x is needed")
         self.engine = self.create("engine_create", ENGINE_CPU, 0)
         self.stream = self.create("stream_create", self.engine, STREAM_IN_ORDER)
+        self.attributes = self.create("primitive_attr_create")
+        self.call("primitive_attr_set_scratchpad_mode", self.attributes, SCRATCHPAD_FROM_USER)
+        if version.cpu_runtime != RUNTIME_OPENMP:
+            raise OSError(f"{path} was not built for OpenMP")
+        # Looked up through oneDNN itself, so that it is the runtime oneDNN is linked with.
+        self.max_threads = self._keeping.omp_get_max_threads
+        self.set_threads = self._keeping.omp_set_num_threads
+        self.set_threads.argtypes, self.set_threads.restype = [c_int], None
 
-    def function(self, name: str) -> Any:
-        """The C function ``dnnl_<name>`` with its types declared."""
-        return getattr(self._keeping if name in _KEEP_GIL else self._releasing, f"dnnl_{name}")
+    def function(self, name: str, brief: bool = False) -> Any:
+        """The C function ``dnnl_<name>``; if ``brief``, other Python threads wait meanwhile."""
+        return getattr(self._keeping if brief else self._releasing, f"dnnl_{name}")
 
-    def create(self, name: str, *arguments: Any) -> int:
-        """Call a function that makes an object; the object's address.
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function that returns a status.
 
         Raises:
             OneDNNError: oneDNN refused, for example since it has no such kernel here.
         """
-        made = c_void_p()
-        status = self.function(name)(ctypes.byref(made), *arguments)
+        status = self.function(name)(*arguments)
         if status:
             raise OneDNNError(f"dnnl_{name}", status)
+
+    def create(self, name: str, *arguments: Any) -> int:
+        """Call a function that makes an object; the object's address."""
+        made = c_void_p()
+        self.call(name, ctypes.byref(made), *arguments)
         return made.value or 0
+
+
+def _declare(library: ctypes.CDLL) -> None:
+    for name, arguments in _SIGNATURES.items():
+        function = getattr(library, f"dnnl_{name}")
+        function.argtypes, function.restype = arguments, c_int
+    for name, arguments, result in (
+        ("version", [], POINTER(Version)),
+        ("primitive_desc_query_md", [c_void_p, c_int, c_int], c_void_p),
+        ("memory_desc_get_size", [c_void_p], c_size_t),
+        ("memory_desc_equal", [c_void_p, c_void_p], c_int),
+    ):
+        function = getattr(library, f"dnnl_{name}")
+        function.argtypes, function.restype = arguments, result
 
 
 _library: Library | None = None
@@ -229,7 +237,7 @@ def _load() -> None:
     if not config.onednn:
         _reason = "switched off by RUSHLIGHT_USE_ONEDNN=0"
         return
-    threads.load()
+    threads.runtime()
     failures: list[str] = []
     for path in candidates():
         try:

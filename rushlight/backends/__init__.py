@@ -1,0 +1,3 @@
+"""What the backends can do: ``torch.backends``."""
+
+from rushlight.backends import cudnn as cudnn, mps as mps

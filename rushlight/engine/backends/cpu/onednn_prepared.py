@@ -1,0 +1,264 @@
+"""Prepared operations: a primitive, the reorders around it, and the shortest way to run them.
+
+An operation is prepared once for its shapes and called many times with arrays. Layout changes and
+scratch memory are its own affair: they live in one memory shared by all operations, of which one
+runs at a time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.backends.cpu import onednn, threads
+from rushlight.engine.backends.cpu.onednn_primitive import (
+    Description,
+    Descriptor,
+    Memory,
+    Primitive,
+    contiguous_strides,
+    reorder,
+    strided,
+    thread_count,
+)
+
+#: Bytes; the widest vector registers and a cache line.
+ALIGNMENT = 64
+
+#: Microseconds below which other Python threads wait for a kernel: getting the interpreter's lock
+#: back may take longer than that.
+BRIEF = 50.0
+
+#: Where an array object keeps the pointer to its data: behind the object's head, as NumPy's C
+#: interface declares it. Reading it there takes a tenth of what ``array.ctypes.data`` takes.
+DATA_OFFSET = object.__basicsize__
+pointer_at = ctypes.c_size_t.from_address
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array's first element lies."""
+    return pointer_at(id(array) + DATA_OFFSET).value
+
+
+class Scratch:
+    """Memory for what lives only during one operation; it grows to the largest need."""
+
+    __slots__ = ("_memory", "base", "size")
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.uint8)
+        self.base = 0
+        self.size = 0
+
+    def reserve(self, size: int) -> None:
+        """Make room for ``size`` bytes; the base may move."""
+        if size > self.size:
+            self._memory = np.empty(0, np.uint8)  # the old one goes before the new one comes
+            self._memory = np.empty(size + ALIGNMENT, np.uint8)
+            self.base = -(-address(self._memory) // ALIGNMENT) * ALIGNMENT
+            self.size = size
+
+
+scratch = Scratch()
+
+
+class Port:
+    """One array of the caller's: which argument it is, and how it must lie in memory."""
+
+    __slots__ = ("descriptor", "dtype", "kind", "output", "shape", "strides")
+
+    def __init__(
+        self,
+        kind: int,
+        shape: Sequence[int],
+        dtype: np.dtype[Any],
+        output: bool = False,
+        strides: Sequence[int] | None = None,
+        descriptor: Descriptor | None = None,
+    ) -> None:
+        """Args:
+        kind: oneDNN's number of the argument.
+        shape: the array's shape.
+        dtype: the array's type.
+        output: whether the operation writes it.
+        strides: strides in elements if it is not C-contiguous.
+        descriptor: how oneDNN is to see that memory, if not with the array's own shape.
+        """
+        self.kind = kind
+        self.shape = tuple(shape)
+        self.dtype = dtype
+        self.output = output
+        steps = contiguous_strides(self.shape) if strides is None else strides
+        self.strides = tuple(step * dtype.itemsize for step in steps)
+        self.descriptor = descriptor or strided(self.shape, dtype, strides)
+
+    def accept(self, array: np.ndarray) -> np.ndarray:
+        """``array`` if only the strides of its dimensions of size one differ, else a copy.
+
+        Raises:
+            ValueError: it has another shape or type, or is to be written and lies otherwise.
+        """
+        if array.shape != self.shape or array.dtype != self.dtype:
+            raise ValueError(
+                f"prepared for {self.shape} {self.dtype}, got {array.shape} {array.dtype}"
+            )
+        pairs = zip(array.shape, array.strides, self.strides, strict=True)
+        if all(have == want for size, have, want in pairs if size > 1):
+            return array
+        if self.output:
+            raise ValueError(f"out: expected strides {self.strides}, got {array.strides}")
+        span = self.dtype.itemsize + sum(
+            (size - 1) * step for size, step in zip(self.shape, self.strides, strict=True)
+        )
+        memory = np.empty(span // self.dtype.itemsize, self.dtype)
+        made = np.lib.stride_tricks.as_strided(memory, self.shape, self.strides)
+        made[...] = array
+        return made
+
+
+class Kernel:
+    """Primitives in the order of their execution, made for a number of threads."""
+
+    __slots__ = (
+        "_internal", "_outside", "_scratch", "base", "executions", "handles", "pointers", "primitives",
+        "threads",
+    )  # fmt: skip
+
+    def __init__(self, describe: Callable[[], Description], ports: Sequence[Port], count: int):
+        self.threads = count
+        self.base = -1
+        self._scratch = 0
+        self._internal: list[tuple[Memory, int]] = []
+        with thread_count(count):
+            self.primitives = self._assemble(describe(), ports)
+        self.pointers: list[int] = []
+        self.handles = [memory.address for memory in self._outside]
+        self.executions = [
+            (p.address, p.count, ctypes.addressof(p.arguments)) for p in self.primitives
+        ]
+
+    def _assemble(self, description: Description, ports: Sequence[Port]) -> list[Primitive]:
+        """The primitive between reorders of those arrays that it wants in another layout."""
+        before: list[Primitive] = []
+        after: list[Primitive] = []
+        arguments: dict[int, Memory] = {}
+        outside: list[Memory] = []
+        for port in ports:
+            memory = Memory(port.descriptor)
+            outside.append(memory)
+            wanted = description.argument(port.kind)
+            if wanted.same_layout(port.descriptor):
+                arguments[port.kind] = memory
+                continue
+            inner = arguments[port.kind] = self._inside(wanted)
+            if port.output:
+                copy, ends = reorder(wanted, port.descriptor), (inner, memory)
+                after.append(self._primitive(copy, {onednn.SRC: ends[0], onednn.DST: ends[1]}))
+            else:
+                copy, ends = reorder(port.descriptor, wanted), (memory, inner)
+                before.append(self._primitive(copy, {onednn.SRC: ends[0], onednn.DST: ends[1]}))
+        self._outside = outside
+        return [*before, self._primitive(description, arguments), *after]
+
+    def _primitive(self, description: Description, memories: dict[int, Memory]) -> Primitive:
+        pad = description.argument(onednn.SCRATCHPAD)
+        if pad.address and pad.bytes:
+            memories = {**memories, onednn.SCRATCHPAD: self._inside(pad)}
+        return Primitive(description, memories)
+
+    def _inside(self, descriptor: Descriptor) -> Memory:
+        """A memory in the scratch memory."""
+        memory = Memory(descriptor)
+        self._internal.append((memory, self._scratch))
+        self._scratch += -(-descriptor.bytes // ALIGNMENT) * ALIGNMENT
+        return memory
+
+    def place(self) -> None:
+        """Tell the internal memories where the scratch memory lies now."""
+        scratch.reserve(self._scratch)
+        set_handle = onednn.library().function("memory_set_data_handle", brief=True)
+        for memory, offset in self._internal:
+            set_handle(memory.address, scratch.base + offset)
+        self.base = scratch.base
+
+    @property
+    def implementation(self) -> str:
+        """oneDNN's names for the steps, such as ``jit:uni > jit:avx2 > jit:uni``."""
+        return " > ".join(p.description.implementation for p in self.primitives)
+
+
+class Operation:
+    """A prepared operation without its Python face; ``launch(*arrays)`` runs it.
+
+    Args:
+        describe: makes the primitive's description; called again when the number of threads changes.
+        ports: the caller's arrays, in the order in which ``launch`` takes them.
+        microseconds: what it costs on one thread, roughly.
+    """
+
+    __slots__ = ("_describe", "epoch", "kernel", "launch", "microseconds", "ports")
+
+    def __init__(
+        self, describe: Callable[[], Description], ports: Sequence[Port], microseconds: float
+    ) -> None:
+        self._describe = describe
+        self.ports = tuple(ports)
+        self.microseconds = microseconds
+        with threads.lock:
+            self.renew()
+        self.launch = _launcher(self)
+
+    def accept(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """``arrays`` as the ports want them, copied where need be."""
+        return [port.accept(array) for port, array in zip(self.ports, arrays, strict=True)]
+
+    def renew(self) -> Kernel:
+        """Make the kernel for the present number of threads."""
+        self.epoch = threads.state.epoch
+        self.kernel = Kernel(self._describe, self.ports, threads.choose(self.microseconds))
+        return self.kernel
+
+
+def _launcher(operation: Operation) -> Callable[..., None]:
+    """The function that runs an operation on arrays; everything it needs is at hand."""
+    library = onednn.library()
+    set_handle = library.function("memory_set_data_handle", brief=True)
+    execute = library.function("primitive_execute", brief=operation.microseconds < BRIEF)
+    max_threads, set_threads = library.max_threads, library.set_threads
+    stream, lock, state, memory_of_all = library.stream, threads.lock, threads.state, scratch
+    wants = [(port.shape, port.strides, port.dtype) for port in operation.ports]
+    accept = operation.accept
+    at, offset = pointer_at, DATA_OFFSET
+
+    def launch(*arrays: np.ndarray) -> None:
+        with lock:
+            kernel = operation.kernel
+            if operation.epoch != state.epoch:
+                kernel = operation.renew()
+            if kernel.base != memory_of_all.base:
+                kernel.place()
+            for array, (shape, strides, dtype) in zip(arrays, wants, strict=True):
+                if array.strides != strides or array.shape != shape or array.dtype is not dtype:
+                    arrays = accept(arrays)
+                    break
+            pointers = [at(id(array) + offset).value for array in arrays]
+            if pointers != kernel.pointers:
+                for memory, pointer in zip(kernel.handles, pointers, strict=True):
+                    set_handle(memory, pointer)
+                kernel.pointers = pointers
+            before = max_threads()
+            if before != kernel.threads:
+                set_threads(kernel.threads)
+            for primitive, count, arguments in kernel.executions:
+                status = execute(primitive, stream, count, arguments)
+                if status:
+                    break
+            if before != kernel.threads:
+                set_threads(before)
+            if status:
+                raise onednn.OneDNNError("dnnl_primitive_execute", status)
+
+    return launch

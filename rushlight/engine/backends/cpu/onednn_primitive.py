@@ -1,0 +1,205 @@
+"""oneDNN's objects with owners: memory descriptors, memories, primitives, reorders."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.backends.cpu import onednn
+
+DATA_TYPES = {
+    "float16": onednn.FLOAT16,
+    "bfloat16": onednn.BFLOAT16,
+    "float32": onednn.FLOAT32,
+}
+
+#: Implementations that oneDNN keeps for completeness: NumPy is as fast as they are, or faster.
+SLOW = ("ref", "simple")
+
+
+class Owned:
+    """An object of oneDNN's that is given back when its last user is gone."""
+
+    __slots__ = ("_destroy", "address")
+
+    def __init__(self, address: int, destroy: str | None) -> None:
+        self.address = address
+        self._destroy = None if destroy is None else onednn.library().function(destroy, brief=True)
+
+    def __del__(self) -> None:
+        destroy = getattr(self, "_destroy", None)
+        if destroy is not None:
+            destroy(self.address)
+
+
+class Descriptor(Owned):
+    """Sizes, element type and layout of one array."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, address: int, owner: Owned | None = None) -> None:
+        super().__init__(address, "memory_desc_destroy" if owner is None else None)
+        self.owner = owner
+
+    @property
+    def bytes(self) -> int:
+        """Size of the memory that such an array needs, padding of blocked layouts included."""
+        size: int = onednn.library().function("memory_desc_get_size")(self.address)
+        return size
+
+    def same_layout(self, other: Descriptor) -> bool:
+        """Whether memory of one can be used as the other."""
+        equal = onednn.library().function("memory_desc_equal")
+        return bool(equal(self.address, other.address))
+
+
+def dimensions(values: Sequence[int]) -> Any:
+    """``values`` as oneDNN takes lists of sizes."""
+    return onednn.Dimensions(*values)
+
+
+def data_type(dtype: np.dtype[Any]) -> int:
+    """oneDNN's number for ``dtype``.
+
+    Raises:
+        Unsupported: oneDNN does not compute in this type.
+    """
+    found = DATA_TYPES.get(dtype.name)
+    if found is None:
+        raise onednn.Unsupported(f"oneDNN does not compute in {dtype.name}")
+    return found
+
+
+def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Strides, in elements, of a C-contiguous array."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))
+
+
+def channels_last_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Strides, in elements, of an array (N, C, ...) whose channels lie next to each other."""
+    moved = contiguous_strides((shape[0], *shape[2:], shape[1]))
+    return (moved[0], moved[-1], *moved[1:-1])
+
+
+def strided(
+    shape: Sequence[int], dtype: np.dtype[Any], strides: Sequence[int] | None = None
+) -> Descriptor:
+    """A layout given by strides in elements; C-contiguous by default."""
+    steps = contiguous_strides(shape) if strides is None else strides
+    return Descriptor(
+        onednn.library().create(
+            "memory_desc_create_with_strides",
+            len(shape), dimensions(shape), data_type(dtype), dimensions(steps),
+        )  # fmt: skip
+    )
+
+
+def any_layout(shape: Sequence[int], dtype: np.dtype[Any]) -> Descriptor:
+    """Leaves the layout to the primitive; what it chose is asked with `Description.argument`."""
+    return Descriptor(
+        onednn.library().create(
+            "memory_desc_create_with_tag",
+            len(shape), dimensions(shape), data_type(dtype), onednn.FORMAT_ANY,
+        )  # fmt: skip
+    )
+
+
+class Memory(Owned):
+    """A place for one array; where it lies is set before each execution."""
+
+    __slots__ = ()
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        library = onednn.library()
+        made = library.create("memory_create", descriptor.address, library.engine, None)
+        super().__init__(made, "memory_destroy")
+
+
+class Description(Owned):
+    """What a primitive will do, and how: oneDNN's choice of implementation and layouts.
+
+    Args:
+        name: the function that makes it, without ``dnnl_`` and ``_primitive_desc_create``.
+        arguments: what that function takes after the engine and before the attributes.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, name: str, *arguments: Any) -> None:
+        library = onednn.library()
+        plain = [a.address if isinstance(a, Owned) else a for a in arguments]
+        if name != "reorder":
+            plain.insert(0, library.engine)
+        function = f"{name}_primitive_desc_create"
+        try:
+            made = library.create(function, *plain, library.attributes)
+        except onednn.OneDNNError as error:
+            raise onednn.Unsupported(str(error)) from error
+        super().__init__(made, "primitive_desc_destroy")
+
+    @property
+    def implementation(self) -> str:
+        """oneDNN's name for the code it chose, such as ``jit:avx2``."""
+        name = ctypes.c_char_p()
+        onednn.library().call(
+            "primitive_desc_query", self.address, onednn.QUERY_IMPLEMENTATION, 0, ctypes.byref(name)
+        )
+        return (name.value or b"").decode()
+
+    def argument(self, kind: int) -> Descriptor:
+        """The layout of one argument, such as ``onednn.SRC`` or ``onednn.SCRATCHPAD``."""
+        query = onednn.library().function("primitive_desc_query_md")
+        return Descriptor(query(self.address, onednn.QUERY_ARGUMENT, kind) or 0, self)
+
+    def require_fast(self) -> Description:
+        """This description.
+
+        Raises:
+            Unsupported: all that oneDNN has for it is slow reference code.
+        """
+        name = self.implementation
+        if name.startswith(SLOW):
+            raise onednn.Unsupported(f"oneDNN has only reference code ({name})")
+        return self
+
+
+class Primitive(Owned):
+    """Compiled code for a description, with the memories it works on."""
+
+    __slots__ = ("_memories", "arguments", "count", "description")
+
+    def __init__(self, description: Description, memories: dict[int, Memory]) -> None:
+        made = onednn.library().create("primitive_create", description.address)
+        super().__init__(made, "primitive_destroy")
+        self.description = description
+        self._memories = memories
+        self.count = len(memories)
+        self.arguments = (onednn.Argument * self.count)(
+            *(onednn.Argument(kind, memory.address) for kind, memory in memories.items())
+        )
+
+
+def reorder(source: Descriptor, target: Descriptor) -> Description:
+    """The copy of an array from one layout into another."""
+    engine = onednn.library().engine
+    return Description("reorder", source, engine, target, engine)
+
+
+@contextmanager
+def thread_count(count: int) -> Iterator[None]:
+    """Makes or runs primitives on ``count`` threads."""
+    library = onednn.library()
+    before = library.max_threads()
+    library.set_threads(count)
+    try:
+        yield
+    finally:
+        library.set_threads(before)

@@ -1,0 +1,157 @@
+"""Methods that only exist in place: fill_, zero_, copy_.
+
+The old contents are not needed by any of them, so the new value does not depend on the old one
+unless autograd must see that the old one's gradient is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.dtype import COMPLEX, SCALAR_NAMES
+from rushlight.engine.core.shape import broadcast_shapes
+from rushlight.engine.ir.buffers import empty_strided
+from rushlight.engine.ir.graph import Meta, TensorBase
+from rushlight.engine.ir.op import POINTWISE, Op, Spec, composite, write
+from rushlight.engine.ir.samples import S, t, ti
+from rushlight.engine.ops.arithmetic_power import power
+from rushlight.engine.ops.conversion import copy_into
+from rushlight.engine.ops.view import as_layout, expand, to_dtype
+
+
+def _filled_kernel(spec: Spec, whole: Meta) -> Callable[[Any], np.ndarray]:
+    dtype = whole.dtype.numpy
+
+    def kernel(value: Any) -> np.ndarray:
+        made = empty_strided(whole)
+        if isinstance(value, int) and dtype.kind in "iu":
+            value = np.asarray(value & (1 << 8 * dtype.itemsize) - 1, np.uint64)
+        made[...] = np.asarray(value).astype(dtype)
+        return made
+
+    return kernel
+
+
+filled = Op(
+    "filled(Tensor value, Meta whole)",
+    kind=POINTWISE,
+    infer=lambda value, whole: whole,
+    kernel=_filled_kernel,
+    grad={"value": lambda g: g.sum()},
+    grad_name="FillBackward1",
+)
+
+
+def _refuse_complex(value: Any, meta: Meta) -> None:
+    found = value.dtype.category == COMPLEX if isinstance(value, TensorBase) else (  # type: ignore[attr-defined]
+        isinstance(value, complex)
+    )
+    if found and meta.dtype.category != COMPLEX:
+        raise RuntimeError(
+            f"value cannot be converted to type {SCALAR_NAMES[meta.dtype].lower()} without overflow"
+        )
+
+
+def _filled_like(input: Any, value: Any) -> Any:
+    meta = input._value.meta
+    if isinstance(value, TensorBase) and value._value.meta.ndim:
+        raise RuntimeError(
+            "fill only supports 0-dimension value tensor but got tensor with "
+            f"{value._value.meta.ndim} dimensions."
+        )
+    _refuse_complex(value, meta)
+    return filled(value, whole=meta)
+
+
+@composite(samples=(S(t(3, 4), 2.5), S(ti(3), 7), S(t(2), t())))
+def fill(input: Any, value: Any) -> Any:
+    """A tensor like ``input`` with ``value`` everywhere.
+
+    Args:
+        input: gives shape and type.
+        value: a number or a 0-d tensor.
+
+    >>> import rushlight as torch
+    >>> torch.fill(torch.zeros(2), 3)
+    tensor([3., 3.])
+    """
+    return _kept_in_graph(input, _filled_like(input, value))
+
+
+def _kept_in_graph(input: Any, source: Any) -> Any:
+    """``source``, known to autograd as what has replaced ``input``."""
+    return source if input._edge is None else copy_into(input, source)
+
+
+@composite(namespaces=("torch",), method=True)
+def fill_(input: Any, value: Any) -> Any:
+    """Put ``value`` everywhere, in place.
+
+    Args:
+        input: the tensor to write to.
+        value: a number or a 0-d tensor.
+
+    >>> import rushlight as torch
+    >>> torch.zeros(2).fill_(3)
+    tensor([3., 3.])
+    """
+    return write(input, _kept_in_graph(input, _filled_like(input, value)), "fill_")
+
+
+@composite(namespaces=("torch",), method=True)
+def zero_(input: Any) -> Any:
+    """Put 0 everywhere, in place.
+
+    >>> import rushlight as torch
+    >>> torch.ones(2).zero_()
+    tensor([0., 0.])
+    """
+    return write(input, _kept_in_graph(input, _filled_like(input, 0)), "zero_")
+
+
+def _fitted(source: Any, meta: Meta) -> Any:
+    """``source`` with the shape, type and layout of ``meta``."""
+    have = source._value.meta
+    if have.shape != meta.shape:
+        if broadcast_shapes(have.shape, meta.shape) != tuple(meta.shape):
+            raise RuntimeError(
+                f"The expanded size of the tensor ({list(meta.shape)}) must match the existing "
+                f"size ({list(have.shape)})"
+            )
+        source = expand(source, size=tuple(meta.shape))
+    if have.dtype is not meta.dtype:
+        source = to_dtype(source, dtype=meta.dtype)
+    if source._value.meta is not meta:
+        source = as_layout(source, strides=meta.strides)
+    return source
+
+
+@composite(namespaces=(), method=True)
+def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
+    """Put the contents of ``src`` into the tensor, in place.
+
+    Args:
+        self: the tensor to write to.
+        src: a tensor that broadcasts to its shape; converted to its type.
+        non_blocking: accepted; copies within one memory need no waiting.
+
+    >>> import rushlight as torch
+    >>> torch.zeros(2).copy_(torch.tensor([1, 2]))
+    tensor([1., 2.])
+    """
+    if not isinstance(src, TensorBase):
+        raise TypeError(
+            f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
+        )
+    if self._edge is not None:
+        src = copy_into(self, _fitted(src, self._value.meta))
+    return write(self, src, "copy_")
+
+
+@composite(namespaces=(), method=True)
+def __ipow__(self: Any, other: Any) -> Any:
+    """``self **= other``."""
+    return write(self, power(self, other), "pow_")

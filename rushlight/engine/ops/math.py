@@ -1,0 +1,122 @@
+"""Exponentials, logarithms and the sigmoid family."""
+
+from __future__ import annotations
+
+from math import log as number_log
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
+from rushlight.engine.ops.arithmetic_power import POSITIVE
+from rushlight.engine.ops.elementwise import FLOAT, pointwise
+
+_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_INTEGERS = S(ti(4, low=1, high=9))
+
+exp = pointwise(
+    "exp(Tensor input)",
+    np.exp,
+    rule=FLOAT,
+    grad={"input": lambda g, result: g * result.conj()},
+    samples=(*UNARY, S(ti(4)), S(tc(3))),
+    doc="""e to the power of each element.
+
+    >>> import rushlight as torch
+    >>> torch.exp(torch.tensor([0.0, 1.0]))
+    tensor([1.0000, 2.7183])
+    """,
+    **_FACE,
+)
+
+log = pointwise(
+    "log(Tensor input)",
+    np.log,
+    rule=FLOAT,
+    grad={"input": lambda g, input: g / input.conj()},
+    samples=(*POSITIVE, _INTEGERS, S(tc(3, low=0.5))),
+    doc="""The natural logarithm; NaN for negative numbers.
+
+    >>> import rushlight as torch
+    >>> torch.log(torch.tensor([1.0, 10.0]))
+    tensor([0.0000, 2.3026])
+    """,
+    **_FACE,
+)
+
+
+# sigmoid and tanh -------------------------------------------------------------------------------
+
+
+def sigmoid_array(x: np.ndarray) -> np.ndarray:
+    """``1 / (1 + exp(-x))`` with one temporary; exp may overflow, its reciprocal is then 0."""
+    made = np.negative(x, np.empty_like(x))
+    np.exp(made, made)
+    np.add(made, 1, made)
+    return np.divide(1, made, made)
+
+
+def _sigmoid_slope(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    made = np.subtract(1, y, np.empty_like(y))
+    np.multiply(made, y, made)
+    return np.multiply(made, g, made)
+
+
+def _sigmoid_backward(g: Any, y: Any) -> Any:
+    return _sigmoid_slope(g, y) if y.dtype.kind != "c" else g * np.conj((1 - y) * y)
+
+
+sigmoid_backward = pointwise(
+    "sigmoid_backward(Tensor grad, Tensor result)",
+    _sigmoid_backward,
+    grad={
+        "grad": lambda g, result: sigmoid_backward(g, result.conj()),
+        "result": lambda g, grad, result: g * grad.conj() * (1 - 2 * result).conj(),
+    },
+)
+
+sigmoid = pointwise(
+    "sigmoid(Tensor input)",
+    sigmoid_array,
+    rule=FLOAT,
+    grad={"input": lambda g, result: sigmoid_backward(g, result)},
+    samples=(*UNARY, S(ti(4)), S(tc(3))),
+    doc="""``1 / (1 + exp(-input))``.
+
+    >>> import rushlight as torch
+    >>> torch.sigmoid(torch.tensor([0.0, 2.0]))
+    tensor([0.5000, 0.8808])
+    """,
+    **_FACE,
+)
+
+
+def _tanh_backward(g: Any, y: Any) -> Any:
+    made = np.square(y, np.empty_like(y))
+    np.subtract(1, made, made)
+    return np.multiply(made.conj() if made.dtype.kind == "c" else made, g, made)
+
+
+tanh_backward = pointwise(
+    "tanh_backward(Tensor grad, Tensor result)",
+    _tanh_backward,
+    grad={
+        "grad": lambda g, result: tanh_backward(g, result.conj()),
+        "result": lambda g, grad, result: g * grad.conj() * (-2 * result).conj(),
+    },
+)
+
+tanh = pointwise(
+    "tanh(Tensor input)",
+    np.tanh,
+    rule=FLOAT,
+    grad={"input": lambda g, result: tanh_backward(g, result)},
+    samples=(*UNARY, S(ti(4)), S(tc(3))),
+    doc="""The hyperbolic tangent.
+
+    >>> import rushlight as torch
+    >>> torch.tanh(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7616])
+    """,
+    **_FACE,
+)

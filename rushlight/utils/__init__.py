@@ -1,0 +1,3 @@
+"""Utilities around training: data loading."""
+
+from rushlight.utils import data as data
