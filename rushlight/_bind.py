@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight._api import api, inplace_form
+from rushlight._indexing import getitem, setitem
 from rushlight._printing import tensor_format, tensor_repr
 from rushlight._tensor import Tensor
 from rushlight.engine.ir.graph import TensorBase
@@ -50,6 +51,8 @@ def _bind_operators() -> None:
         setattr(Tensor, f"__{dunder}__", unary(Op.registry[name]))
     Tensor.__matmul__ = _matmul  # type: ignore[attr-defined]
     Tensor.__rmatmul__ = _reflected_matmul  # type: ignore[attr-defined]
+    Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
+    Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
     Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
     Tensor.__hash__ = lambda self: id(self)  # type: ignore[method-assign]
 

@@ -18,6 +18,10 @@ Kernel = Callable[..., Any]
 KernelFactory = Callable[..., "Kernel | None"]
 
 
+#: Kernels that backends offer, by operator; a backend may be loaded before the operators are.
+backend_kernels: Final[dict[str, list[KernelFactory]]] = {}
+
+
 class Spec:
     """An operator for given input metas and attributes: its results' metas and its kernel.
 
@@ -144,7 +148,7 @@ class Op(Record):
         self.kind = kind
         self.infer = infer
         self.kernel = kernel
-        self.backend_kernels: list[KernelFactory] = []
+        self.backend_kernels = backend_kernels.setdefault(name, [])
         self.grad = grad
         self.grad_name = grad_name or "".join(p.capitalize() for p in name.strip("_").split("_"))
         self.differentiable = differentiable
@@ -317,7 +321,7 @@ def register_kernel(*names: str) -> Callable[[KernelFactory], KernelFactory]:
 
     def register(factory: KernelFactory) -> KernelFactory:
         for name in names:
-            Op.registry[name].backend_kernels.insert(0, factory)
+            backend_kernels.setdefault(name, []).insert(0, factory)
         return factory
 
     return register

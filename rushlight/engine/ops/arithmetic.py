@@ -32,8 +32,12 @@ from rushlight.engine.ops.elementwise import (
 
 _FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
 
-_NO_BOOLS_SUB = (
-    "Subtraction, the `-` operator, with {} is not supported. If you are trying to "
+_BOTH_BOOL = (
+    "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+    "`logical_xor()` operator instead."
+)
+_ONE_BOOL = (
+    "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
     "invert a mask, use the `~` or `logical_not()` operator instead."
 )
 
@@ -41,7 +45,7 @@ _NO_BOOLS_SUB = (
 def _sub_infer(input: Meta, other: Meta) -> Meta:
     if input.dtype is bool_ or other.dtype is bool_:
         both = input.dtype is other.dtype and not input.weak and not other.weak
-        raise RuntimeError(_NO_BOOLS_SUB.format("two bool tensors" if both else "a bool tensor"))
+        raise RuntimeError(_BOTH_BOOL if both else _ONE_BOOL)
     return infer_rule(SAME, 2)(input, other)
 
 

@@ -78,6 +78,11 @@ def require_tensor(x: Any, function: str, argument: str, position: int) -> None:
         )
 
 
+def example(call: str, shown: str) -> str:
+    """The end of a docstring: ``torch.<call>`` and what it prints."""
+    return f"\n\n    >>> import rushlight as torch\n    >>> torch.{call}\n    {shown}\n    "
+
+
 def zero_division(function: Callable[..., Any]) -> Callable[..., Any]:
     """An integer division that raises PyTorch's error where NumPy would give 0."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import log as number_log
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from rushlight.engine.ops.arithmetic_power import POSITIVE
 from rushlight.engine.ops.elementwise import FLOAT, pointwise
 
 _FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_SPECIAL = {**_FACE, "namespaces": ("torch", "special")}
 _INTEGERS = S(ti(4, low=1, high=9))
 
 exp = pointwise(
@@ -40,6 +40,90 @@ log = pointwise(
     >>> import rushlight as torch
     >>> torch.log(torch.tensor([1.0, 10.0]))
     tensor([0.0000, 2.3026])
+    """,
+    **_FACE,
+)
+
+# logarithms of the other bases
+_UNIT = 0.6931471805599453  # ln 2
+_TEN = 2.302585092994046  # ln 10
+
+
+def _exp2(x: Any) -> Any:
+    return np.exp2(x) if x.dtype.kind != "c" else np.exp(x * _UNIT)
+
+
+expm1 = pointwise(
+    "expm1(Tensor input)",
+    np.expm1,
+    rule=FLOAT,
+    grad={"input": lambda g, result: g * (result + 1).conj()},
+    samples=(*UNARY, S(ti(4)), S(tc(3))),
+    doc="""``exp(input) - 1``, exact near 0.
+
+    >>> import rushlight as torch
+    >>> torch.expm1(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 1.7183])
+    """,
+    **_SPECIAL,
+)
+
+exp2 = pointwise(
+    "exp2(Tensor input)",
+    _exp2,
+    rule=FLOAT,
+    grad={"input": lambda g, result: g * (result * _UNIT).conj()},
+    samples=(*UNARY, S(ti(4)), S(tc(3))),
+    doc="""2 to the power of each element.
+
+    >>> import rushlight as torch
+    >>> torch.exp2(torch.tensor([0.0, 3.0]))
+    tensor([1., 8.])
+    """,
+    **_SPECIAL,
+)
+
+log1p = pointwise(
+    "log1p(Tensor input)",
+    np.log1p,
+    rule=FLOAT,
+    grad={"input": lambda g, input: g / (input + 1).conj()},
+    samples=(*POSITIVE, _INTEGERS, S(tc(3, low=0.5))),
+    doc="""``log(1 + input)``, exact near 0.
+
+    >>> import rushlight as torch
+    >>> torch.log1p(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.6931])
+    """,
+    **_SPECIAL,
+)
+
+log2 = pointwise(
+    "log2(Tensor input)",
+    np.log2,
+    rule=FLOAT,
+    grad={"input": lambda g, input: g / (input * _UNIT).conj()},
+    samples=(*POSITIVE, _INTEGERS, S(tc(3, low=0.5))),
+    doc="""The logarithm to base 2.
+
+    >>> import rushlight as torch
+    >>> torch.log2(torch.tensor([1.0, 8.0]))
+    tensor([0., 3.])
+    """,
+    **_FACE,
+)
+
+log10 = pointwise(
+    "log10(Tensor input)",
+    np.log10,
+    rule=FLOAT,
+    grad={"input": lambda g, input: g / (input * _TEN).conj()},
+    samples=(*POSITIVE, _INTEGERS, S(tc(3, low=0.5))),
+    doc="""The logarithm to base 10.
+
+    >>> import rushlight as torch
+    >>> torch.log10(torch.tensor([1.0, 100.0]))
+    tensor([0., 2.])
     """,
     **_FACE,
 )

@@ -86,17 +86,18 @@ def _lowest(found: np.dtype) -> Any:
 def _places(
     size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, out: Shape
 ) -> Array:
-    """The flat index in the input of every place of every window, (windows, places)."""
+    """The flat index in the input of every place of every window, -1 outside, (windows, places)."""
     flat = np.zeros((1,) * (2 * len(size)), np.int64)
+    inside = np.ones(flat.shape, np.bool_)
     steps = contiguous_strides(size)
-    for axis, (k, s, p, d, o) in enumerate(
-        zip(kernel, stride, padding, dilation, out, strict=True)
-    ):
+    rows = zip(size, kernel, stride, padding, dilation, out, strict=True)
+    for axis, (n, k, s, p, d, o) in enumerate(rows):
         line = np.arange(o)[:, None] * s + np.arange(k)[None, :] * d - p
         shape = [1] * (2 * len(size))
         shape[axis], shape[len(size) + axis] = o, k
         flat = flat + line.reshape(shape) * steps[axis]
-    return flat.reshape(int(np.prod(out)), -1)
+        inside = inside & ((line >= 0) & (line < n)).reshape(shape)
+    return np.where(inside, flat, -1).reshape(int(np.prod(out)), -1)
 
 
 def _max_kernel(
@@ -109,22 +110,40 @@ def _max_kernel(
     places = _places(size, kernel, stride, padding, dilation, out[2:])
     windows = np.arange(places.shape[0])
     lowest = _lowest(source.dtype.numpy)
-    ndim = source.dtype.numpy.kind == "f" or source.dtype.is_floating_point
+    floating = source.dtype.is_floating_point
+
+    flat_out = (*out[:2], windows.size)
+    columns = np.ascontiguousarray(places.T)
 
     def call(x: Array) -> tuple[Array, Array]:
         view = window_view(x, kernel, stride, padding, dilation, out[2:], lowest)
-        flat = view.reshape(*out[:2], places.shape[0], places.shape[1])
-        best = flat.argmax(-1)
-        values = np.take_along_axis(flat, best[..., None], -1)[..., 0]
-        if ndim and padding and np.isneginf(values).any():
-            best = _inside(flat, best, values, places)
-        indices = places[windows, best]
+        best, values = _largest(view, kernel, floating)
+        best, values = best.reshape(flat_out), values.reshape(flat_out)
+        if floating and any(padding) and np.isneginf(values).any():
+            best = _inside(best, values, places)
+        # windows are numbered alike in every channel, so one row of the table serves all
+        indices = places.ravel().take(best + windows * columns.shape[0])
         return values.reshape(out), indices.reshape(out)
 
     return call
 
 
-def _inside(flat: Array, best: Array, values: Array, places: Array) -> Array:
+def _largest(view: Array, kernel: Shape, floating: bool) -> tuple[Array, Array]:
+    """Number and value of the largest place of every window; the first NaN wins."""
+    start, *others = np.ndindex(*kernel)
+    values = np.array(view[(..., *start)])
+    best = np.zeros(values.shape, np.int64)
+    for number, place in enumerate(others, 1):
+        candidate = view[(..., *place)]
+        better = candidate > values
+        if floating:
+            better |= (candidate != candidate) & (values == values)
+        np.maximum(values, candidate, out=values)
+        np.maximum(best, better.view(np.int8) * np.int64(number), out=best)
+    return best, values
+
+
+def _inside(best: Array, values: Array, places: Array) -> Array:
     """Where every element of a window is -inf, the first one that is not padding."""
     first = (places >= 0).argmax(-1)
     return np.where(np.isneginf(values), np.broadcast_to(first, best.shape), best)

@@ -59,7 +59,8 @@ def expand_back(g: Any, input_meta: Meta, dims: Shape, keepdim: bool) -> Any:
 # sum, mean -------------------------------------------------------------------------------------
 
 
-def _sum_infer(input: Meta, dims: Shape, keepdim: bool, dtype: dtype | None) -> Meta:
+def sum_infer(input: Meta, dims: Shape, keepdim: bool, dtype: dtype | None) -> Meta:
+    """Shape and type of a sum: integers and booleans are summed as int64."""
     out = dtype or (input.dtype if input.dtype.category >= FLOATING else int64)
     return make_meta(reduced_shape(tuple(input.shape), dims, keepdim), out)
 
@@ -85,7 +86,7 @@ def _sum_kernel(spec: Spec, dims: Shape, keepdim: bool, _: Any) -> Callable[[Any
     return total
 
 
-_SUM: dict[str, Any] = {"kind": REDUCTION, "infer": _sum_infer, "kernel": _sum_kernel,
+_SUM: dict[str, Any] = {"kind": REDUCTION, "infer": sum_infer, "kernel": _sum_kernel,
                         "grad": {"input": expand_back}}  # fmt: skip
 
 sum_ = Op(

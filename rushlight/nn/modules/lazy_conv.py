@@ -19,21 +19,12 @@ class _LazyConvNd(LazyModuleMixin):
     weight: Any
     bias: Any
 
-    def __init__(
-        self, out_channels: int, kernel_size: Any, *args: Any, device: Any = None,
-        dtype: Any = None, bias: bool = True, **kwargs: Any,
-    ) -> None:  # fmt: skip
-        args, bias = self._split_bias(args, bias)
-        super().__init__(0, 0, kernel_size, *args, bias=False, **kwargs)
+    def _forget_sizes(self, out_channels: int, bias: bool, device: Any, dtype: Any) -> None:
+        """Replace the parameters by ones without a shape."""
         self.weight = UninitializedParameter(device=device, dtype=dtype)
         self.out_channels = out_channels
         if bias:
             self.bias = UninitializedParameter(device=device, dtype=dtype)
-
-    def _split_bias(self, args: tuple[Any, ...], bias: bool) -> tuple[tuple[Any, ...], bool]:
-        """Positional arguments up to ``bias``, and ``bias``, which may stand among them."""
-        place = 4  # after stride, padding, dilation (or output_padding) and groups
-        return (args[:place], args[place]) if len(args) > place else (args, bias)
 
     def reset_parameters(self) -> None:
         """Fill the parameters, if they have shapes by now."""
@@ -62,7 +53,49 @@ class _LazyConvNd(LazyModuleMixin):
         return int(input.shape[1] if input.dim() == batched else input.shape[0])
 
 
-class LazyConv1d(_LazyConvNd, conv.Conv1d):
+class _LazyConvolution(_LazyConvNd):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode
+        )
+        self._forget_sizes(out_channels, bias, device, dtype)
+
+
+class _LazyTransposed(_LazyConvNd):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation,
+            padding_mode,
+        )  # fmt: skip
+        self._forget_sizes(out_channels, bias, device, dtype)
+
+
+class LazyConv1d(_LazyConvolution, conv.Conv1d):
     """A ``Conv1d`` that learns ``in_channels`` from its first input; the other arguments follow.
 
     >>> import rushlight as torch
@@ -73,7 +106,7 @@ class LazyConv1d(_LazyConvNd, conv.Conv1d):
     cls_to_become = conv.Conv1d
 
 
-class LazyConv2d(_LazyConvNd, conv.Conv2d):
+class LazyConv2d(_LazyConvolution, conv.Conv2d):
     """A ``Conv2d`` that learns ``in_channels`` from its first input.
 
     >>> import rushlight as torch
@@ -84,25 +117,25 @@ class LazyConv2d(_LazyConvNd, conv.Conv2d):
     cls_to_become = conv.Conv2d
 
 
-class LazyConv3d(_LazyConvNd, conv.Conv3d):
+class LazyConv3d(_LazyConvolution, conv.Conv3d):
     """A ``Conv3d`` that learns ``in_channels`` from its first input."""
 
     cls_to_become = conv.Conv3d
 
 
-class LazyConvTranspose1d(_LazyConvNd, conv.ConvTranspose1d):
+class LazyConvTranspose1d(_LazyTransposed, conv.ConvTranspose1d):
     """A ``ConvTranspose1d`` that learns ``in_channels`` from its first input."""
 
     cls_to_become = conv.ConvTranspose1d
 
 
-class LazyConvTranspose2d(_LazyConvNd, conv.ConvTranspose2d):
+class LazyConvTranspose2d(_LazyTransposed, conv.ConvTranspose2d):
     """A ``ConvTranspose2d`` that learns ``in_channels`` from its first input."""
 
     cls_to_become = conv.ConvTranspose2d
 
 
-class LazyConvTranspose3d(_LazyConvNd, conv.ConvTranspose3d):
+class LazyConvTranspose3d(_LazyTransposed, conv.ConvTranspose3d):
     """A ``ConvTranspose3d`` that learns ``in_channels`` from its first input."""
 
     cls_to_become = conv.ConvTranspose3d

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.backends.cpu import onednn, threads
-from rushlight.engine.backends.cpu.onednn_prepared import Operation, Port
+from rushlight.engine.backends.cpu.onednn_prepared import Operation, Port, launcher
 from rushlight.engine.backends.cpu.onednn_primitive import (
     Description,
     Descriptor,
@@ -243,7 +243,7 @@ def prepare_convolution(
     if bias:
         ports.append(Port(onednn.BIAS, (g.channels_out,), kind))
     ports.append(Port(onednn.DST, shape, kind, output=True))
-    launch, empty = _prepare(g, FORWARD, bias, ports).launch, np.empty
+    launch, empty = launcher(_prepare(g, FORWARD, bias, ports)), np.empty
 
     def convolution(
         x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, out: np.ndarray | None = None
@@ -287,7 +287,7 @@ def prepare_convolution_backward_data(
         Port(onednn.WEIGHTS, g.w_shape, kind, descriptor=g.w_descriptor()),
         Port(onednn.DIFF_SRC, shape, kind, output=True),
     ]
-    launch, empty = _prepare(g, BACKWARD_DATA, False, ports).launch, np.empty
+    launch, empty = launcher(_prepare(g, BACKWARD_DATA, False, ports)), np.empty
 
     def convolution_backward_data(
         grad: np.ndarray, w: np.ndarray, out: np.ndarray | None = None
@@ -330,7 +330,7 @@ def prepare_convolution_backward_weights(
     ports.append(Port(onednn.DIFF_WEIGHTS, shape, kind, output=True, descriptor=described))
     if bias:
         ports.append(Port(onednn.DIFF_BIAS, channels, kind, output=True))
-    launch, empty = _prepare(g, BACKWARD_WEIGHTS, bias, ports).launch, np.empty
+    launch, empty = launcher(_prepare(g, BACKWARD_WEIGHTS, bias, ports)), np.empty
 
     def convolution_backward_weights(
         x: np.ndarray,

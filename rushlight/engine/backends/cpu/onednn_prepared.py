@@ -120,14 +120,22 @@ class Port:
 
 
 class Kernel:
-    """Primitives in the order of their execution, made for a number of threads."""
+    """Primitives in the order of their execution, made for a number of threads.
+
+    Args:
+        describe: makes the description of the primitive in the middle.
+        ports: the caller's arrays.
+        count: threads it is made for and runs with.
+    """
 
     __slots__ = (
         "_internal", "_outside", "_scratch", "base", "executions", "handles", "pointers", "primitives",
         "threads",
     )  # fmt: skip
 
-    def __init__(self, describe: Callable[[], Description], ports: Sequence[Port], count: int):
+    def __init__(
+        self, describe: Callable[[], Description], ports: Sequence[Port], count: int
+    ) -> None:
         self.threads = count
         self.base = -1
         self._scratch = 0
@@ -191,7 +199,7 @@ class Kernel:
 
 
 class Operation:
-    """A prepared operation without its Python face; ``launch(*arrays)`` runs it.
+    """A prepared operation without its Python face: `launcher` makes the function that runs it.
 
     Args:
         describe: makes the primitive's description; called again when the number of threads changes.
@@ -199,7 +207,7 @@ class Operation:
         microseconds: what it costs on one thread, roughly.
     """
 
-    __slots__ = ("_describe", "epoch", "kernel", "launch", "microseconds", "ports")
+    __slots__ = ("_describe", "epoch", "kernel", "microseconds", "ports")
 
     def __init__(
         self, describe: Callable[[], Description], ports: Sequence[Port], microseconds: float
@@ -209,7 +217,6 @@ class Operation:
         self.microseconds = microseconds
         with threads.lock:
             self.renew()
-        self.launch = _launcher(self)
 
     def accept(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """``arrays`` as the ports want them, copied where need be."""
@@ -222,8 +229,8 @@ class Operation:
         return self.kernel
 
 
-def _launcher(operation: Operation) -> Callable[..., None]:
-    """The function that runs an operation on arrays; everything it needs is at hand."""
+def launcher(operation: Operation) -> Callable[..., None]:
+    """The function that runs an operation on arrays, one for each port, in their order."""
     library = onednn.library()
     set_handle = library.function("memory_set_data_handle", brief=True)
     execute = library.function("primitive_execute", brief=operation.microseconds < BRIEF)
@@ -252,13 +259,15 @@ def _launcher(operation: Operation) -> Callable[..., None]:
             before = max_threads()
             if before != kernel.threads:
                 set_threads(kernel.threads)
-            for primitive, count, arguments in kernel.executions:
-                status = execute(primitive, stream, count, arguments)
-                if status:
-                    break
-            if before != kernel.threads:
-                set_threads(before)
-            if status:
-                raise onednn.OneDNNError("dnnl_primitive_execute", status)
+            try:
+                for primitive, count, arguments in kernel.executions:
+                    status = execute(primitive, stream, count, arguments)
+                    if status:
+                        raise onednn.OneDNNError("dnnl_primitive_execute", status)
+            finally:
+                if before != kernel.threads:
+                    set_threads(before)
 
+    # Told to whoever asks how the operation is computed.
+    launch.operation = operation  # type: ignore[attr-defined]
     return launch

@@ -1,0 +1,337 @@
+"""``x[...]`` and ``x[...] = value``: how an index is read, as a view, a gather or a write.
+
+Note: reading an index
+    Integers, slices, ``None`` and ``...`` are taken first, all at once, as one view. Index tensors
+    (also lists and NumPy arrays) then pick from the axes of that view; boolean masks stand for the
+    places where they are true. This is PyTorch's order, which differs from NumPy's where an
+    integer meets index tensors, see https://pytorch.org/cppdocs/notes/tensor_indexing.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rushlight._creation import tensor as make_tensor
+from rushlight._tensor import tensor_of_array
+from rushlight.engine.core.dtype import SCALAR_NAMES, bool_, int32, int64, uint8
+from rushlight.engine.ir.graph import Meta, TensorBase
+from rushlight.engine.ops.index import MOST, index_op, index_several, out_of_bounds
+from rushlight.engine.ops.index_functions import checked_number, masked_fill_op, put_at
+from rushlight.engine.ops.view import select, slice_
+from rushlight.engine.ops.view_index import alias, view_op
+from rushlight.engine.trace.recorder import record
+from rushlight.engine.trace.views import make_view, write
+
+Item = int | tuple[int, int, int] | None
+
+_INTEGERS = {int, np.int64, np.int32, np.int16, np.int8, np.uint8}
+
+
+class Parsed:
+    """An index in its two parts: the items of the view, and index tensors by axis of that view."""
+
+    __slots__ = ("items", "sliced", "tensors")
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.tensors: list[tuple[int, Any]] = []
+        self.sliced = False  #: some slice was written, even if it takes a whole axis
+
+
+def getitem(self: Any, index: Any) -> Any:
+    """``self[index]``: a view for integers, slices, ``None`` and ``...``; else the picked elements.
+
+    See https://pytorch.org/cppdocs/notes/tensor_indexing.html.
+    """
+    kind = index.__class__
+    if kind is int:
+        return make_view(select, self, (0, _number(index, self._value.meta, 0)))
+    if kind is slice and self._value.meta.ndim:
+        return make_view(slice_, self, (0, *_cut(index, self._value.meta.shape[0])))
+    parsed = _parse(self._value.meta, _as_tuple(index))
+    part = _basic(self, parsed)
+    if not parsed.tensors:
+        return part
+    dims, tensors = _expand_masks(part, parsed.tensors)
+    return _pick(part, dims, tensors)
+
+
+def setitem(self: Any, index: Any, value: Any) -> None:
+    """``self[index] = value``: written in place, seen by every view of the same memory."""
+    kind = index.__class__
+    if kind is int:
+        parsed = Parsed()
+        parsed.items.append(_number(index, self._value.meta, 0))
+    else:
+        parsed = _parse(self._value.meta, _as_tuple(index))
+    meta = self._value.meta
+    if not isinstance(value, TensorBase):
+        given, value = value, checked_number(value, meta.dtype)
+        if value is None:
+            raise TypeError(
+                f"can't assign a {type(given).__name__} to a "
+                f"torch.{SCALAR_NAMES[meta.dtype]}Tensor"
+            )
+    _set(self, parsed, value)
+
+
+def _set(self: Any, parsed: Parsed, value: Any) -> None:
+    whole = not parsed.items and not parsed.tensors
+    part = self if whole else _basic(self, parsed)
+    if not parsed.tensors:
+        write(part, _filling(value, part), "copy_")
+        return
+    single = len(parsed.tensors) == 1
+    axis, index = parsed.tensors[0]
+    is_mask = index.dtype in (bool_, uint8)
+    if single and is_mask and (not isinstance(value, TensorBase) or not value._value.meta.ndim):
+        _check_mask(index, part._value.meta, axis)
+        lead = part.ndim - axis - index.ndim
+        mask = index if not lead else index[(..., *[None] * lead)]
+        if mask.dtype is uint8:
+            mask = mask.bool()
+        if isinstance(value, TensorBase) and value.dtype is not part.dtype:
+            value = value.to(part.dtype)  # type: ignore[attr-defined]
+        write(part, record(masked_fill_op, (part, mask, value), ()), "index_put_")
+        return
+    dims, tensors = _expand_masks(part, parsed.tensors)
+    write(part, put_at(part, dims, tensors, value, False), "index_put_")
+
+
+def _filling(value: Any, part: Any) -> Any:
+    """What is written to a basic index: a tensor that broadcasts to the part."""
+    if not isinstance(value, TensorBase):
+        return tensor_of_array(np.asarray(value).astype(part.dtype.numpy))
+    have, wanted = value._value.meta.shape, part._value.meta.shape
+    lead = len(have) - len(wanted)
+    if lead > 0 and all(n == 1 for n in have[:lead]):
+        value = value.reshape(have[lead:])  # type: ignore[attr-defined]
+    if value._value.meta.shape != wanted:
+        return value.expand(wanted)  # type: ignore[attr-defined]
+    return value
+
+
+# reading an index ------------------------------------------------------------------------------
+
+
+def _as_tuple(index: Any) -> tuple[Any, ...]:
+    if isinstance(index, tuple):
+        return index
+    if isinstance(index, list) and len(index) < 32:
+        for item in index:  # a list that holds lists, slices or tensors counts as a tuple
+            if item is None or item is ... or isinstance(item, (slice, TensorBase, list, tuple)):
+                return tuple(index)
+    return (index,)
+
+
+def _number(index: int, meta: Meta, axis: int) -> int:
+    if not meta.ndim:
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+            "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+        )
+    size = meta.shape[axis]
+    if not -size <= index < size:
+        raise IndexError(
+            f"index {index} is out of bounds for dimension {axis} with size {size}"
+        )
+    return index + size if index < 0 else index
+
+
+def _cut(item: slice, size: int) -> tuple[int, int, int]:
+    try:
+        start, stop, step = item.indices(size)
+    except TypeError as error:
+        if "__index__" in str(error):
+            raise TypeError(
+                "slice indices must be integers or None or have an __index__ method"
+            ) from None
+        raise
+    if step < 0:
+        raise ValueError(
+            "step must be greater than zero\nUse torch.flip to go through a tensor backwards."
+        )
+    return start, max(start, stop), step
+
+
+def _weight(item: Any) -> int:
+    """How many axes an item of an index takes."""
+    if item is None or item is ... or item.__class__ is bool:
+        return 0
+    if isinstance(item, TensorBase):
+        meta = item._value.meta
+        return meta.ndim if meta.dtype is bool_ or meta.dtype is uint8 else 1
+    return 1
+
+
+def _parse(meta: Meta, index: tuple[Any, ...]) -> Parsed:
+    items = [
+        item if item.__class__ in _PLAIN else _as_index(item) for item in index
+    ]
+    taken = sum(map(_weight, items))
+    ndim = meta.ndim
+    if taken > ndim:
+        if not ndim:
+            if any(isinstance(item, slice) for item in items):
+                raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+            _number(0, meta, 0)
+        raise IndexError(f"too many indices for tensor of dimension {ndim}")
+    parsed = Parsed()
+    made, axis, out = parsed.items, 0, 0
+    shape = meta.shape
+    for item in items:
+        kind = item.__class__
+        if kind is int:
+            made.append(_number(item, meta, axis))
+            axis += 1
+        elif kind is slice:
+            made.append(_cut(item, shape[axis]))
+            parsed.sliced = True
+            axis += 1
+            out += 1
+        elif item is None:
+            made.append(None)
+            out += 1
+        elif item is ...:
+            for _ in range(ndim - taken):
+                made.append((0, shape[axis], 1))
+                axis += 1
+                out += 1
+            taken = ndim  # a second `...` stands for nothing
+        elif kind is bool:
+            made.append(None)
+            parsed.tensors.append((out, tensor_of_array(np.array([item]))))
+            out += 1
+        else:
+            weight = _weight(item)
+            if not weight:  # a 0-d mask
+                made.append(None)
+                parsed.tensors.append((out, item.reshape((1,))))
+                out += 1
+            else:
+                parsed.tensors.append((out, item))
+                for _ in range(weight):
+                    made.append((0, shape[axis], 1))
+                    axis += 1
+                    out += 1
+    _drop_whole(made, shape)
+    return parsed
+
+
+_PLAIN = {int, slice, type(None), type(...), bool}
+
+
+def _drop_whole(items: list[Item], shape: Sequence[int]) -> None:
+    """Leave out the whole axes at the end, which need no item."""
+    axis = sum(item is not None for item in items)
+    while items and items[-1] is not None:
+        axis -= 1
+        if items[-1] != (0, shape[axis], 1):
+            return
+        items.pop()
+
+
+def _as_index(item: Any) -> Any:
+    """An item that is neither a number nor a slice as an index tensor (or a number after all)."""
+    if item.__class__ in _INTEGERS:
+        return int(item)
+    if isinstance(item, TensorBase):
+        meta = item._value.meta
+        if meta.dtype.category > 1 or meta.dtype not in _INDEX_TYPES:
+            raise IndexError(
+                "tensors used as indices must be long, int, byte or bool tensors\n"
+                "Convert the index with .long()."
+            )
+        if not meta.ndim and meta.dtype is not bool_ and meta.dtype is not uint8:
+            return int(item.item())  # type: ignore[attr-defined]
+        return item
+    if isinstance(item, np.bool_):
+        return bool(item)
+    if isinstance(item, (np.ndarray, list, tuple, range)) or _is_sequence(item):
+        made = make_tensor(list(item) if isinstance(item, range) else item)
+        if not made.numel() and made.dtype.category > 1:
+            return made.long()  # type: ignore[attr-defined]
+        return _as_index(made)
+    if hasattr(item, "__index__"):
+        return int(item.__index__())
+    if isinstance(item, str):
+        raise TypeError("new(): invalid data type 'str'")
+    raise IndexError(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+        f"indices (got {type(item).__name__})"
+    )
+
+
+def _is_sequence(item: Any) -> bool:
+    return isinstance(item, Sequence) and not isinstance(item, (str, bytes))
+
+
+_INDEX_TYPES = {int64, int32, uint8, bool_}
+
+
+# the parts -------------------------------------------------------------------------------------
+
+
+def _basic(self: Any, parsed: Parsed) -> Any:
+    """The view of the basic part of an index."""
+    if parsed.items:
+        items = tuple(parsed.items)
+        return make_view(view_op(items), self, (items,))
+    if parsed.tensors:
+        return self
+    if parsed.sliced:
+        return make_view(slice_, self, (0, 0, self._value.meta.shape[0], 1))
+    return make_view(alias, self, ())
+
+
+def _check_mask(mask: Any, meta: Meta, axis: int) -> None:
+    for place, size in enumerate(mask._value.meta.shape):
+        if size != meta.shape[axis + place]:
+            raise IndexError(
+                f"The shape of the mask {list(mask.shape)} at index {place} does not match the "
+                f"shape of the indexed tensor {list(meta.shape)} at index {axis + place}"
+            )
+
+
+def _expand_masks(
+    part: Any, tensors: list[tuple[int, Any]]
+) -> tuple[tuple[int, ...], list[Any]]:
+    """Axes and integer index tensors; a mask becomes the places where it is true."""
+    dims: list[int] = []
+    listed: list[Any] = []
+    meta = part._value.meta
+    for axis, index in tensors:
+        if index._value.meta.dtype in (bool_, uint8):
+            _check_mask(index, meta, axis)
+            for place, found in enumerate(np.nonzero(index._array("index by a mask"))):
+                dims.append(axis + place)
+                listed.append(tensor_of_array(found))
+        else:
+            _check_bounds(index, meta, axis)
+            dims.append(axis)
+            listed.append(index)
+    if len(listed) > MOST:
+        raise RuntimeError(
+            f"an index of more than {MOST} index tensors is not supported, got {len(listed)}\n"
+            "Index in two steps instead."
+        )
+    return tuple(dims), listed
+
+
+def _check_bounds(index: Any, meta: Meta, axis: int) -> None:
+    """Refuse an index out of range at the call, where its contents are known already."""
+    buffer = index._read().buffer
+    if not isinstance(buffer, np.ndarray) or not buffer.size:
+        return
+    size = meta.shape[axis]
+    if buffer.max() >= size or buffer.min() < -size:
+        raise out_of_bounds((buffer,), tuple(meta.shape), (axis,))
+
+
+def _pick(part: Any, dims: tuple[int, ...], tensors: list[Any]) -> Any:
+    if len(tensors) == 1:
+        return record(index_op, (part, tensors[0]), (dims,))
+    return record(index_several, (part, *tensors, *(None,) * (MOST - len(tensors))), (dims,))

@@ -1,0 +1,1 @@
+"""Kernels for the places where tensors live."""

@@ -1,0 +1,1 @@
+"""The processor: oneDNN, threads, memory."""

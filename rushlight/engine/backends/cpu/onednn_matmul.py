@@ -1,0 +1,146 @@
+"""Matrix products with oneDNN: batches that broadcast, transposed operands, a bias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.backends.cpu import onednn, threads
+from rushlight.engine.backends.cpu.onednn_prepared import Operation, Port, launcher
+from rushlight.engine.backends.cpu.onednn_primitive import (
+    Description,
+    Descriptor,
+    contiguous_strides,
+    strided,
+)
+
+
+class _Operand:
+    """Sizes and strides of an operand while its batch dimensions are simplified."""
+
+    __slots__ = ("shape", "strides")
+
+    def __init__(self, shape: Sequence[int], strides: Sequence[int], ndim: int) -> None:
+        lacking = ndim - len(shape)
+        self.shape = [1] * lacking + list(shape)
+        self.strides = [0] * lacking + list(strides)
+        for i in range(ndim - 2):
+            if self.strides[i] == 0 or self.shape[i] == 1:  # the same matrix again and again
+                self.shape[i], self.strides[i] = 1, 0
+
+    def follows(self, i: int) -> bool:
+        """Whether dimensions i and i + 1 lie in memory like one."""
+        if self.shape[i] == 1 and self.shape[i + 1] == 1:
+            return True
+        return self.strides[i] == self.strides[i + 1] * self.shape[i + 1] and self.shape[i + 1] > 1
+
+    def merge(self, i: int) -> None:
+        """Make one dimension of i and i + 1."""
+        self.shape[i : i + 2] = [self.shape[i] * self.shape[i + 1]]
+        del self.strides[i]
+
+    def describe(self, dtype: np.dtype[Any]) -> Descriptor:
+        """The operand for oneDNN: one dimension of each matrix must be contiguous."""
+        rows, columns = self.shape[-2:]
+        down, right = self.strides[-2:]
+        if columns == 1:
+            right = 1 if down != 1 else max(1, rows)
+        if rows == 1:
+            down = max(columns, 1) if right == 1 else 1
+        low = min(down, right)
+        if low != 1 or max(down, right) < (columns if right == 1 else rows):
+            raise onednn.Unsupported(f"matrix of {rows}x{columns} with strides {down}, {right}")
+        whole = max(down * rows, right * columns)
+        steps = [step or whole for step in self.strides[:-2]]
+        return strided(self.shape, dtype, [*steps, down, right])
+
+
+def _simplify(operands: list[_Operand]) -> None:
+    """Fewer dimensions that mean the same: merge batches, or let a batch of rows be one matrix."""
+    a, b, y = operands[0], operands[1], operands[2]
+    i = len(y.shape) - 4
+    while i >= 0:
+        if all(operand.follows(i) for operand in operands):
+            for operand in operands:
+                operand.merge(i)
+        i -= 1
+    alone = len(y.shape) == 3 and b.shape[0] == 1 and a.shape[0] > 1
+    if alone and all(
+        o.shape[1] == 1 or o.strides[0] == o.strides[1] * o.shape[1] for o in (a, y)
+    ):
+        for operand in (a, y):
+            if operand.shape[1] == 1:
+                operand.strides[1] = operand.strides[0]
+            operand.shape[:2] = [operand.shape[0] * operand.shape[1]]
+            del operand.strides[0]
+        del b.shape[0], b.strides[0]
+
+
+def prepare_matmul(
+    a_shape: Sequence[int],
+    a_strides: Sequence[int],
+    b_shape: Sequence[int],
+    b_strides: Sequence[int],
+    bias_shape: Sequence[int] | None,
+    dtype: np.dtype[Any],
+) -> Callable[..., np.ndarray]:
+    """A matrix product for these shapes.
+
+    Args:
+        a_shape, b_shape: at least two dimensions each; those before the last two broadcast.
+        a_strides, b_strides: in elements; transposed matrices are read where they lie.
+        bias_shape: (N,) for one that is added to each row, or ``None``.
+        dtype: of all arrays.
+
+    Returns:
+        ``call(a, b, bias=None, out=None) -> y`` with a C-contiguous ``y``. Arrays with other
+        strides than prepared for are copied first.
+
+    Raises:
+        Unsupported: oneDNN has no fast code for it, or neither dimension of a matrix is contiguous.
+    """
+    kind = np.dtype(dtype)
+    ndim = max(len(a_shape), len(b_shape))
+    batch = np.broadcast_shapes(tuple(a_shape[:-2]), tuple(b_shape[:-2]))
+    shape = (*batch, a_shape[-2], b_shape[-1])
+    operands = [
+        _Operand(a_shape, a_strides, ndim),
+        _Operand(b_shape, b_strides, ndim),
+        _Operand(shape, contiguous_strides(shape), ndim),
+    ]
+    _simplify(operands)
+    a, b, y = (operand.describe(kind) for operand in operands)
+    ports = [Port(onednn.SRC, a_shape, kind, strides=a_strides, descriptor=a)]
+    ports.append(Port(onednn.WEIGHTS, b_shape, kind, strides=b_strides, descriptor=b))
+    bias: Descriptor | None = None
+    if bias_shape is not None:
+        if tuple(bias_shape) != shape[-1:]:
+            raise onednn.Unsupported(f"a bias of shape {tuple(bias_shape)} for {shape}")
+        bias = strided([1] * (len(operands[2].shape) - 1) + [shape[-1]], kind)
+        ports.append(Port(onednn.BIAS, bias_shape, kind, descriptor=bias))
+    ports.append(Port(onednn.DST, shape, kind, output=True, descriptor=y))
+    moved = kind.itemsize * (prod(a_shape) + prod(b_shape) + prod(shape))
+    cost = threads.cost(2 * prod(shape) * a_shape[-1], moved)
+    launch = launcher(
+        Operation(lambda: Description("matmul", a, b, bias, y).require_fast(), ports, cost)
+    )
+    empty = np.empty
+
+    def matmul(
+        a: np.ndarray,
+        b: np.ndarray,
+        bias: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        if out is None:
+            out = empty(shape, kind)
+        if bias is None:
+            launch(a, b, out)
+        else:
+            launch(a, b, bias, out)
+        return out
+
+    return matmul

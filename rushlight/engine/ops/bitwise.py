@@ -1,0 +1,143 @@
+"""Operations on the bits of integers, and their divisors and multiples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.dtype import FLOATING
+from rushlight.engine.ir.op import composite
+from rushlight.engine.ir.samples import S, tb, ti
+from rushlight.engine.ops.arithmetic_rules import example, guarded, require_tensor
+from rushlight.engine.ops.elementwise import pointwise
+
+_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_BITS = (S(ti(3, 4), ti(4)), S(ti(3), 3), S(tb(3), tb(3)), S(tb(3), ti(3)), S(ti(0, 3), ti(3)))
+_SHIFTS = (S(ti(3, low=0), ti(3, low=0)), S(ti(4), 2), S(ti(2, 1, low=0), ti(3, low=0)))
+
+
+def _whole(count: int, name: str, boolean: bool = True) -> Any:
+    """The ``infer`` of an operator on integers (and booleans)."""
+    return guarded(count, boolean=None if boolean else name, floating=name, complex=name)
+
+
+bitwise_and = pointwise(
+    "bitwise_and(Tensor input, Tensor other)",
+    np.bitwise_and,
+    infer=_whole(2, "bitwise_and_cpu"),
+    samples=_BITS,
+    commutative=True,
+    doc="The bits set in both; for booleans their logical and."
+    + example("bitwise_and(torch.tensor([6, 5]), 3)", "tensor([2, 1])"),
+    **_FACE,
+)
+
+bitwise_or = pointwise(
+    "bitwise_or(Tensor input, Tensor other)",
+    np.bitwise_or,
+    infer=_whole(2, "bitwise_or_cpu"),
+    samples=_BITS,
+    commutative=True,
+    doc="The bits set in either; for booleans their logical or."
+    + example("bitwise_or(torch.tensor([4, 1]), 2)", "tensor([6, 3])"),
+    **_FACE,
+)
+
+bitwise_xor = pointwise(
+    "bitwise_xor(Tensor input, Tensor other)",
+    np.bitwise_xor,
+    infer=_whole(2, "bitwise_xor_cpu"),
+    samples=_BITS,
+    commutative=True,
+    doc="The bits set in one of the two; for booleans where they differ."
+    + example("bitwise_xor(torch.tensor([6, 5]), 3)", "tensor([5, 6])"),
+    **_FACE,
+)
+
+bitwise_not = pointwise(
+    "bitwise_not(Tensor input)",
+    np.invert,
+    infer=_whole(1, "bitwise_not_cpu"),
+    samples=(S(ti(3, 4)), S(tb(3)), S(ti(0))),
+    doc="All bits turned over; for booleans the logical not."
+    + example("bitwise_not(torch.tensor([0, 5]))", "tensor([-1, -6])"),
+    **_FACE,
+)
+
+bitwise_left_shift = pointwise(
+    "bitwise_left_shift(Tensor input, Tensor other)",
+    np.left_shift,
+    infer=_whole(2, "lshift_cpu", boolean=False),
+    samples=_SHIFTS,
+    doc="The bits moved ``other`` places up."
+    + example("bitwise_left_shift(torch.tensor([1, 3]), 2)", "tensor([ 4, 12])"),
+    **_FACE,
+)
+
+bitwise_right_shift = pointwise(
+    "bitwise_right_shift(Tensor input, Tensor other)",
+    np.right_shift,
+    infer=_whole(2, "rshift_cpu", boolean=False),
+    samples=_SHIFTS,
+    doc="The bits moved ``other`` places down; the sign stays."
+    + example("bitwise_right_shift(torch.tensor([9, -8]), 2)", "tensor([ 2, -2])"),
+    **_FACE,
+)
+
+
+@composite(namespaces=(), method=True)
+def __invert__(self: Any) -> Any:
+    """``~self``."""
+    if self._value.meta.dtype.category >= FLOATING:
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors"
+        )
+    return bitwise_not.quick(self)
+
+
+gcd_op = pointwise(
+    "gcd(Tensor input, Tensor other)",
+    np.gcd,
+    infer=_whole(2, "gcd_cpu", boolean=False),
+    commutative=True,
+)
+
+lcm_op = pointwise(
+    "lcm(Tensor input, Tensor other)",
+    np.lcm,
+    infer=_whole(2, "lcm_cpu", boolean=False),
+    commutative=True,
+)
+
+
+@composite(method=True, inplace=True, samples=(S(ti(3, 4), ti(4)), S(ti(), ti(2))))
+def gcd(input: Any, other: Any) -> Any:
+    """The greatest common divisor.
+
+    Args:
+        input: a tensor of integers.
+        other: a tensor of integers that broadcasts with it.
+
+    >>> import rushlight as torch
+    >>> torch.gcd(torch.tensor([12, 7]), torch.tensor([18, 3]))
+    tensor([6, 1])
+    """
+    require_tensor(other, "gcd", "other", 2)
+    return gcd_op.quick(input, other)
+
+
+@composite(method=True, inplace=True, samples=(S(ti(3, 4), ti(4)), S(ti(), ti(2))))
+def lcm(input: Any, other: Any) -> Any:
+    """The least common multiple.
+
+    Args:
+        input: a tensor of integers.
+        other: a tensor of integers that broadcasts with it.
+
+    >>> import rushlight as torch
+    >>> torch.lcm(torch.tensor([4, 7]), torch.tensor([6, 3]))
+    tensor([12, 21])
+    """
+    require_tensor(other, "lcm", "other", 2)
+    return lcm_op.quick(input, other)

@@ -1,0 +1,319 @@
+"""Advanced indexing: picking elements by index tensors, and writing or adding to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.dtype import SCALAR_NAMES
+from rushlight.engine.core.shape import Shape, broadcast_shapes, pointwise_strides
+from rushlight.engine.ir.buffers import copy_strided
+from rushlight.engine.ir.graph import Meta, strided_meta
+from rushlight.engine.ir.op import GATHER, Op, Spec
+from rushlight.engine.ops.view import numpy_sum
+
+Array = np.ndarray
+Kernel = Callable[..., Array]
+
+#: The index tensors of an operator that takes up to this many.
+MOST = 8
+_NAMES = ", ".join(f"Tensor? i{n}" for n in range(2, MOST))
+
+
+def _index_shape(indices: list[Meta]) -> Shape:
+    try:
+        return broadcast_shapes(*[m.shape for m in indices])
+    except RuntimeError:
+        shapes = ", ".join(str(list(m.shape)) for m in indices)
+        raise IndexError(
+            "shape mismatch: indexing tensors could not be broadcast together with shapes "
+            f"{shapes}"
+        ) from None
+
+
+def _place(dims: Shape) -> int:
+    """Where the axes of the index stand in the result: in place of the first, or in front."""
+    return dims[0] if dims[-1] - dims[0] == len(dims) - 1 else 0
+
+
+def result_shape(input: Meta, indices: list[Meta], dims: Shape) -> Shape:
+    """The shape of what an index picks."""
+    kept = [size for axis, size in enumerate(input.shape) if axis not in dims]
+    place = _place(dims)
+    return (*kept[:place], *_index_shape(indices), *kept[place:])
+
+
+def _picked(input: Meta, indices: list[Meta], dims: Shape) -> Meta:
+    """Shape and layout: the memory order is the input's along the axes that were kept."""
+    shape = result_shape(input, indices, dims)
+    if input.contiguous and all(m.contiguous for m in indices):
+        return input.like(shape)
+    common = _index_shape(indices)
+    kept = [stride for axis, stride in enumerate(input.strides) if axis not in dims]
+    place = _place(dims)
+    rows = (*kept[:place], *(0,) * len(common), *kept[place:])
+    operands: list[tuple[Shape, Shape]] = [(shape, tuple(rows))]
+    after = len(kept) - place
+    for meta in indices:
+        lead = (1,) * (len(common) - meta.ndim)
+        operands.append(
+            ((*lead, *meta.shape, *(1,) * after), (*(0,) * len(lead), *meta.strides, *(0,) * after))
+        )
+    return strided_meta(shape, pointwise_strides(shape, operands), input.dtype, input.device)
+
+
+def _present(indices: tuple[Any, ...]) -> list[Any]:
+    return [m for m in indices if m is not None]
+
+
+def _infer_index(input: Meta, *rest: Any) -> Meta:
+    indices, dims = _present(rest[:-1]), rest[-1]
+    if 0 in [input.shape[d] for d in dims] and 0 not in _index_shape(indices):
+        raise IndexError("index is out of bounds for dimension with size 0")
+    return _picked(input, indices, dims)
+
+
+def locator(ndim: int, dims: Shape) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """A function from index arrays to NumPy's index."""
+    where: list[Any] = [slice(None)] * ndim
+
+    def locate(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        found = list(where)
+        for dim, array in zip(dims, arrays, strict=False):
+            found[dim] = array
+        return tuple(found)
+
+    return locate
+
+
+def out_of_bounds(arrays: Any, shape: Shape, dims: Shape) -> IndexError:
+    """PyTorch's error for the first index that is out of range."""
+    for array, dim in zip(arrays, dims, strict=False):
+        size = shape[dim]
+        wrong = array[(array >= size) | (array < -size)]
+        if wrong.size:
+            return IndexError(
+                f"index {int(wrong.flat[0])} is out of bounds for dimension {dim} with size {size}"
+            )
+    return IndexError("index is out of bounds for dimension with size 0")
+
+
+def _kernel_index(spec: Spec, *attrs: Any) -> Kernel:
+    dims: Shape = attrs[-1]
+    source = spec.inputs[0]
+    assert source is not None
+    shape, rows = tuple(source.shape), dims == (0,)
+    locate = locator(source.ndim, dims)
+
+    def pick(x: Array, *indices: Any) -> Array:
+        try:
+            if rows and x.flags.c_contiguous:
+                return np.asarray(x.take(indices[0], axis=0))
+            return np.asarray(x[locate(indices)])
+        except IndexError:
+            raise out_of_bounds(indices, shape, dims) from None
+
+    return pick
+
+
+def _embedded(input: Meta, *rest: Any) -> Meta:
+    return rest[-2].like(dtype=input.dtype)  # type: ignore[no-any-return]
+
+
+def add_rows(target: Array, rows: Array, values: Array) -> None:
+    """``target[rows] += values`` where a row that is named twice gets both (``rows`` 1-d)."""
+    if not rows.size:
+        return
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    if len(starts) == len(ordered):
+        target[rows] += values
+    elif values.ndim == 1 and values.dtype == np.float64:
+        target += np.bincount(rows, values, len(target))
+    else:
+        target[ordered[starts]] += np.add.reduceat(values[order], starts, axis=0)
+
+
+def _accumulate(made: Array, locate: Any, indices: tuple[Any, ...], values: Array, dims: Shape) -> None:
+    """Add ``values`` at the places an index names, in one fixed order."""
+    if made.dtype == np.bool_:
+        np.logical_or.at(made, locate(indices), values)
+        return
+    if dims == tuple(range(len(dims))) and made.flags.c_contiguous:
+        lead = made.shape[: len(dims)]
+        positive = [np.where(i < 0, i + n, i) for i, n in zip(indices, lead, strict=False)]
+        flat = np.ravel_multi_index(np.broadcast_arrays(*positive), lead).reshape(-1)
+        tail = made.shape[len(dims) :]
+        shape = np.broadcast_shapes(*[np.shape(i) for i in indices])
+        rows = np.broadcast_to(values, (*shape, *tail)).reshape(flat.size, *tail)
+        add_rows(made.reshape(-1, *tail), flat, rows)
+    else:
+        np.add.at(made, locate(indices), values)
+
+
+def _kernel_embed(spec: Spec, *attrs: Any) -> Kernel:
+    whole, dims = attrs[-2], attrs[-1]
+    locate = locator(whole.ndim, dims)
+    found = spec.out.dtype.numpy
+    compute = numpy_sum(found)
+
+    def embed(g: Array, *indices: Any) -> Array:
+        made = np.zeros(whole.shape, compute)
+        used = tuple(i for i in indices if i is not None)
+        _accumulate(made, locate, used, g.astype(compute, copy=False), dims)
+        return made.astype(found, copy=False)
+
+    return embed
+
+
+index_op = Op(
+    "index(Tensor input, Tensor i0, int[] dims)",
+    kind=GATHER,
+    infer=_infer_index,
+    kernel=_kernel_index,
+    grad={
+        "input": lambda g, i0, input_meta, dims: index_embed(g, i0, whole=input_meta, dims=dims)
+    },
+    may_fail=True,
+)
+
+index_embed = Op(
+    "index_embed(Tensor input, Tensor i0, Meta whole, int[] dims)",
+    kind=GATHER,
+    infer=_embedded,
+    kernel=_kernel_embed,
+    grad={"input": lambda g, i0, dims: index_op(g, i0, dims=dims)},
+    grad_name="IndexPut",
+)
+
+index_several = Op(
+    f"index_several(Tensor input, Tensor i0, Tensor i1, {_NAMES}, int[] dims)",
+    kind=GATHER,
+    infer=_infer_index,
+    kernel=_kernel_index,
+    grad={
+        "input": lambda g, i0, i1, i2, i3, i4, i5, i6, i7, input_meta, dims: index_several_embed(
+            g, i0, i1, i2, i3, i4, i5, i6, i7, whole=input_meta, dims=dims
+        )
+    },
+    grad_name="Index",
+    may_fail=True,
+)
+
+index_several_embed = Op(
+    f"index_several_embed(Tensor input, Tensor i0, Tensor i1, {_NAMES}, Meta whole, int[] dims)",
+    kind=GATHER,
+    infer=_embedded,
+    kernel=_kernel_embed,
+    grad={
+        "input": lambda g, i0, i1, i2, i3, i4, i5, i6, i7, dims: index_several(
+            g, i0, i1, i2, i3, i4, i5, i6, i7, dims=dims
+        )
+    },
+    grad_name="IndexPut",
+)
+
+
+# writing ---------------------------------------------------------------------------------------
+
+
+def _infer_put(input: Meta, values: Meta, *rest: Any) -> Meta:
+    indices, dims = _present(rest[:-2]), rest[-2]
+    shape = result_shape(input, indices, dims)
+    lead = len(shape) - values.ndim
+    fits = lead >= 0 and all(
+        size in (1, shape[lead + axis]) for axis, size in enumerate(values.shape)
+    )
+    if not fits:
+        extra = [n for n in values.shape[: max(-lead, 0)] if n != 1]
+        if lead >= 0 or extra or not _fits(values.shape[-lead:], shape):
+            raise RuntimeError(
+                f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast "
+                f"to indexing result of shape {list(shape)}"
+            )
+    if not values.weak and values.dtype is not input.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{SCALAR_NAMES[input.dtype]} for the destination and {SCALAR_NAMES[values.dtype]} "
+            "for the source."
+        )
+    if 0 in [input.shape[d] for d in dims] and 0 not in _index_shape(indices):
+        raise IndexError("index is out of bounds for dimension with size 0")
+    return input
+
+
+def _fits(small: Shape, shape: Shape) -> bool:
+    return all(n in (1, have) for n, have in zip(small, shape, strict=True))
+
+
+def _kernel_put(spec: Spec, *attrs: Any) -> Kernel:
+    dims, accumulate = attrs[-2], attrs[-1]
+    meta, given = spec.out, spec.inputs[1]
+    assert given is not None
+    locate, shape = locator(meta.ndim, dims), tuple(meta.shape)
+    extra = max(given.ndim - len(result_shape(meta, _present(spec.inputs[2:]), dims)), 0)
+    found = meta.dtype.numpy
+    compute = numpy_sum(found)
+
+    def into(base: Array, values: Any, *indices: Any) -> Array:
+        used = tuple(i for i in indices if i is not None)
+        if given.weak:
+            values = np.asarray(values).astype(found)
+        elif extra:
+            values = values.reshape(values.shape[extra:])
+        try:
+            if not accumulate:
+                base[locate(used)] = values
+            elif compute == found:
+                _accumulate(base, locate, used, np.asarray(values), dims)
+            else:
+                wide = base.astype(compute)
+                _accumulate(wide, locate, used, np.asarray(values, compute), dims)
+                base[...] = wide
+        except (IndexError, ValueError):
+            raise out_of_bounds(used, shape, dims) from None
+        return base
+
+    def put(base: Array, values: Any, *indices: Any) -> Array:
+        return into(copy_strided(base, meta), values, *indices)
+
+    put.into = into  # type: ignore[attr-defined]
+    return put
+
+
+index_put = Op(
+    "index_put(Tensor input, Tensor values, Tensor i0, int[] dims, bool accumulate)",
+    kind=GATHER,
+    infer=_infer_put,
+    kernel=_kernel_put,
+    grad={
+        "input": lambda g, i0, dims, accumulate: g if accumulate else index_put(
+            g, 0.0, i0, dims=dims, accumulate=False
+        ),
+        "values": lambda g, i0, dims: index_op(g, i0, dims=dims),
+    },
+    may_fail=True,
+)
+
+index_put_several = Op(
+    "index_put_several(Tensor input, Tensor values, Tensor i0, Tensor i1, "
+    f"{_NAMES}, int[] dims, bool accumulate)",
+    kind=GATHER,
+    infer=_infer_put,
+    kernel=_kernel_put,
+    grad={
+        "input": lambda g, i0, i1, i2, i3, i4, i5, i6, i7, dims, accumulate: (
+            g if accumulate else index_put_several(
+                g, 0.0, i0, i1, i2, i3, i4, i5, i6, i7, dims=dims, accumulate=False
+            )
+        ),
+        "values": lambda g, i0, i1, i2, i3, i4, i5, i6, i7, dims: index_several(
+            g, i0, i1, i2, i3, i4, i5, i6, i7, dims=dims
+        ),
+    },
+    grad_name="IndexPut",
+    may_fail=True,
+)  # fmt: skip

@@ -1,0 +1,199 @@
+"""More reductions: products, sums without NaN, truth, and the logarithm of sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.dtype import bool_, dtype, int64, uint8
+from rushlight.engine.core.shape import Shape
+from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.ir.op import REDUCTION, Op, Spec
+from rushlight.engine.ops.elementwise import as_floating, numpy_compute
+from rushlight.engine.ops.reduce import (
+    sum_infer,
+    expand_back,
+    reduced_shape,
+    restore_dims,
+)
+from rushlight.engine.ops.scan import cumprod, shift
+
+Array = np.ndarray
+
+# products --------------------------------------------------------------------------------------
+
+
+def _prod_kernel(spec: Spec, dims: Shape, keepdim: bool, _: Any) -> Callable[[Array], Array]:
+    out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
+    reduce = np.multiply.reduce
+    return lambda x: np.asarray(
+        reduce(x.astype(compute, copy=False), axis=dims, keepdims=keepdim)
+    ).astype(out, copy=False)
+
+
+def _others(x: Any, dim: int) -> Any:
+    """For every element the product of all others along ``dim``."""
+    before = shift(cumprod(x, dim=dim, reverse=False, dtype=None), dim=dim, offset=1, fill=1)
+    behind = shift(cumprod(x, dim=dim, reverse=True, dtype=None), dim=dim, offset=-1, fill=1)
+    return before * behind
+
+
+def _prod_grad(g: Any, input: Any, input_meta: Meta, dims: Shape, keepdim: bool) -> Any:
+    if not input_meta.ndim:
+        return g
+    if input.dtype is not g.dtype:
+        input = input.to(g.dtype)
+    if len(dims) == 1:
+        others = _others(input, dims[0])
+    else:
+        others = _others(input.reshape((-1,)), 0).reshape(input_meta.shape)
+    if others.dtype.is_complex:
+        others = others.conj()
+    return restore_dims(g, input_meta, dims, keepdim) * others
+
+
+_PROD: dict[str, Any] = {"kind": REDUCTION, "infer": sum_infer, "kernel": _prod_kernel,
+                         "grad": {"input": _prod_grad}}  # fmt: skip
+
+prod_dim = Op(
+    "prod_dim(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
+    grad_name="ProdBackward1",
+    **_PROD,
+)
+
+prod_all = Op(
+    "prod_all(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
+    grad_name="ProdBackward0",
+    **_PROD,
+)
+
+
+# sums without NaN ------------------------------------------------------------------------------
+
+
+def _nansum_infer(input: Meta, dims: Shape, keepdim: bool, dtype: dtype | None) -> Meta:
+    if input.dtype.is_complex:
+        raise RuntimeError("nansum does not support complex inputs")
+    return sum_infer(input, dims, keepdim, dtype)
+
+
+def _nansum_kernel(spec: Spec, dims: Shape, keepdim: bool, _: Any) -> Callable[[Array], Array]:
+    source = spec.inputs[0]
+    assert source is not None
+    out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
+    broken = source.dtype.is_floating_point
+
+    def total(x: Array) -> Array:
+        if broken:
+            x = np.where(np.isnan(x), x.dtype.type(0), x)
+        x = x.astype(compute, copy=False)
+        return np.asarray(np.add.reduce(x, axis=dims, keepdims=keepdim)).astype(out, copy=False)
+
+    return total
+
+
+nansum = Op(
+    "nansum_(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
+    kind=REDUCTION,
+    infer=_nansum_infer,
+    kernel=_nansum_kernel,
+    grad={
+        "input": lambda g, input, input_meta, dims, keepdim: expand_back(
+            g, input_meta, dims, keepdim
+        )
+        * (input == input)
+    },
+    grad_name="Nansum",
+)
+
+
+# truth -----------------------------------------------------------------------------------------
+
+
+def _truth_infer(input: Meta, dims: Shape, keepdim: bool) -> Meta:
+    out = uint8 if input.dtype is uint8 else bool_
+    return make_meta(reduced_shape(tuple(input.shape), dims, keepdim), out)
+
+
+def _truth(name: str, function: Any) -> Op:
+    def kernel(spec: Spec, dims: Shape, keepdim: bool) -> Callable[[Array], Array]:
+        out = spec.out.dtype.numpy
+        source = spec.inputs[0]
+        assert source is not None
+        plain = numpy_compute(source.dtype)
+        if source.dtype is bool_:
+            return lambda x: np.asarray(function.reduce(x, axis=dims, keepdims=keepdim))
+        return lambda x: np.asarray(
+            function.reduce(x.astype(plain, copy=False) != 0, axis=dims, keepdims=keepdim)
+        ).astype(out, copy=False)
+
+    return Op(
+        f"{name}_(Tensor input, int[] dims, bool keepdim=False)",
+        kind=REDUCTION,
+        infer=_truth_infer,
+        kernel=kernel,
+    )
+
+
+all_true = _truth("all", np.logical_and)
+any_true = _truth("any", np.logical_or)
+
+count_nonzero = Op(
+    "count_nonzero_(Tensor input, int[] dims)",
+    kind=REDUCTION,
+    infer=lambda input, dims: make_meta(reduced_shape(tuple(input.shape), dims, False), int64),
+    kernel=lambda spec, dims: lambda x: np.asarray(
+        np.add.reduce(x != 0, axis=dims, dtype=np.int64)
+    ),
+)
+
+
+# the logarithm of a sum of exponentials --------------------------------------------------------
+
+
+def _logsumexp_infer(input: Meta, dims: Shape, keepdim: bool) -> Meta:
+    shape = reduced_shape(tuple(input.shape), dims, keepdim)
+    return make_meta(shape, as_floating(input.dtype))
+
+
+def _logsumexp_kernel(spec: Spec, dims: Shape, keepdim: bool) -> Callable[[Array], Array]:
+    source = spec.inputs[0]
+    assert source is not None
+    out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
+    if source.numel == 0:
+        empty = reduced_shape(tuple(source.shape), dims, keepdim)
+        return lambda x: np.full(empty, -np.inf, out)
+
+    def call(x: Array) -> Array:
+        x = x.astype(compute, copy=False)
+        peak = np.maximum.reduce(x.real, axis=dims, keepdims=True)
+        peak = np.where(np.isinf(peak), compute.type(0).real, peak)
+        total = np.add.reduce(np.exp(x - peak), axis=dims, keepdims=True)
+        made = np.log(total) + peak
+        if not keepdim:
+            made = made.reshape(spec.out.shape)
+        return np.asarray(made).astype(out, copy=False)
+
+    return call
+
+
+def _logsumexp_grad(
+    g: Any, input: Any, result: Any, input_meta: Meta, dims: Shape, keepdim: bool
+) -> Any:
+    result = restore_dims(result, input_meta, dims, keepdim)
+    weight = (input - result).exp()
+    if weight.dtype.is_complex:
+        weight = weight.conj()
+    return restore_dims(g, input_meta, dims, keepdim) * weight
+
+
+logsumexp = Op(
+    "logsumexp_(Tensor input, int[] dims, bool keepdim=False)",
+    kind=REDUCTION,
+    infer=_logsumexp_infer,
+    kernel=_logsumexp_kernel,
+    grad={"input": _logsumexp_grad},
+    grad_name="Logsumexp",
+)
