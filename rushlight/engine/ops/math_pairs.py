@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import COMPLEX, bool_
+from rushlight.engine.core.dtype import COMPLEX
 from rushlight.engine.ir.graph import Meta, TensorBase
-from rushlight.engine.ir.op import Op, composite
+from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import BINARY, S, t, tc, ti
-from rushlight.engine.ops.arithmetic import extreme_backward
 from rushlight.engine.ops.arithmetic_rules import (
+    example,
     guarded,
     no_gradient,
     plain,
-    refuse,
     require_tensor,
 )
 from rushlight.engine.ops.blend import where_op
-from rushlight.engine.ops.elementwise import FLOAT, SAME, broadcast_meta, infer_rule, pointwise
+from rushlight.engine.ops.elementwise import FLOAT, broadcast_meta, pointwise
 from rushlight.engine.ops.math import exp2, log, log1p, sigmoid
+from rushlight.engine.ops.predicates import isnan
 
 _LN2 = 0.6931471805599453
 
@@ -193,25 +193,20 @@ def _times_log(logarithm: np.ufunc) -> Callable[[Any, Any], Any]:
     return times_log
 
 
-def _first_share(g: Any, x: Any, y: Any, logarithm: Op, edge: float) -> Any:
-    factor, argument = plain(x), y
-    if not isinstance(argument, TensorBase):
-        return g * argument
-    return g * where_op((factor == 0) & (argument <= edge), 0, logarithm(argument))
-
-
-def _xlogy_gradient(g: Any, input: Any, other: Any) -> Any:
-    return _first_share(g, input, _argument(other, g), log, 0.0)
-
-
-def _xlog1py_gradient(g: Any, input: Any, other: Any) -> Any:
-    return _first_share(g, input, _argument(other, g), log1p, -1.0)
-
-
 def _argument(other: Any, g: Any) -> Any:
     """The second operand as a tensor of the gradient's type, also where it is a number."""
     found = plain(other)
     return found if isinstance(found, TensorBase) else g * 0 + found
+
+
+def _xlogy_gradient(g: Any, input: Any, other: Any) -> Any:
+    other = _argument(other, g)
+    return g * where_op((input == 0) & (other <= 0), 0, log(other))
+
+
+def _xlog1py_gradient(g: Any, input: Any, other: Any) -> Any:
+    other = _argument(other, g)
+    return g * where_op((input == 0) & (other <= -1), 0, log1p(other))
 
 
 xlogy_op = pointwise(
@@ -311,12 +306,20 @@ def copysign(input: Any, other: Any) -> Any:
     return copysign_tensor.quick(input, other)
 
 
+def _nextafter_kernel(spec: Spec) -> Callable[..., Any]:
+    target = spec.out.dtype.numpy  # the half types too: their neighbours are not float32's
+    return lambda x, y: np.asarray(np.nextafter(x.astype(target), y.astype(target)))
+
+
 nextafter_op = pointwise(
-    "nextafter(Tensor input, Tensor other)", np.nextafter, infer=_floats_only("nextafter_cpu")
+    "nextafter(Tensor input, Tensor other)",
+    np.nextafter,
+    infer=_floats_only("nextafter_cpu"),
+    kernel=_nextafter_kernel,
 )
 
 
-@composite(method=True, inplace=True, samples=tuple(S(*s.args, **s.kwargs) for s in BINARY))
+@composite(method=True, inplace=True, samples=BINARY)
 def nextafter(input: Any, other: Any) -> Any:
     """The next number the type can hold from ``input`` towards ``other``.
 
@@ -393,3 +396,36 @@ def heaviside(input: Any, values: Any) -> Any:
     tensor([0.0000, 0.5000, 1.0000])
     """
     return _between_tensors(heaviside_op, "heaviside", input, values, "values")
+
+
+def _ignores_nan(name: str, function: np.ufunc, largest: bool, words: str, shown: str) -> None:
+    """Record ``fmax`` or ``fmin``."""
+
+    def first(input: Any, other: Any) -> Any:
+        return ((input >= other) if largest else (input <= other)) | isnan(other)
+
+    op = pointwise(
+        f"{name}(Tensor input, Tensor other)",
+        function,
+        infer=guarded(
+            2, complex=(RuntimeError, f"{name} not implemented for complex tensors.")
+        ),
+        grad={
+            "input": lambda g, input, other: where_op(first(input, other), g, 0),
+            "other": lambda g, input, other: where_op(first(input, other), 0, g),
+        },
+    )
+
+    def call(input: Any, other: Any) -> Any:
+        return _between_tensors(op, name, input, other)
+
+    call.__doc__ = (
+        f"The {words} of two tensors, element by element; a NaN gives way to a number.\n\n"
+        "    Args:\n        input: a tensor of a real type.\n"
+        "        other: a tensor that broadcasts with it."
+    ) + example(f"{name}(torch.tensor([1.0, 2.0]), torch.tensor([float('nan'), 3.0]))", shown)
+    composite(name=name, method=True, samples=(*BINARY, S(ti(3), ti(3)), S(ti(3), t(3))))(call)
+
+
+_ignores_nan("fmax", np.fmax, True, "larger", "tensor([1., 3.])")
+_ignores_nan("fmin", np.fmin, False, "smaller", "tensor([1., 2.])")

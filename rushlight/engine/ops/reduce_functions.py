@@ -219,7 +219,7 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
 
     >>> import rushlight as torch
     >>> torch.logsumexp(torch.tensor([1000.0, 1000.0]), 0)
-    tensor(1000.6931)
+    tensor(1000.6932)
     """
     dims = axes(dim, tensor_meta(input, "logsumexp").ndim)
     return hooks.record(products.logsumexp, (input,), (dims, keepdim))

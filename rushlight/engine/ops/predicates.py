@@ -1,0 +1,243 @@
+"""Questions about elements and tensors: isnan, isfinite, isclose, equal and their like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.dtype import COMPLEX, FLOATING, SCALAR_NAMES, bool_
+from rushlight.engine.ir.graph import Meta
+from rushlight.engine.ir.op import Op, Spec, composite
+from rushlight.engine.ir.samples import S, t, tb, tc, ti
+from rushlight.engine.ops.arithmetic_rules import Refusal, example, guarded, require_tensor
+from rushlight.engine.ops.elementwise import (
+    COMPARE,
+    FLOAT,
+    as_floating,
+    broadcast_meta,
+    numpy_compute,
+    pointwise,
+)
+
+_SPECIAL_VALUES = t(5, values=[1.0, float("nan"), float("inf"), float("-inf"), -0.0])
+
+
+def _ask(
+    name: str, function: Callable[..., Any], words: str, shown: str, complex_: Refusal = None
+) -> Op:
+    """Record a question about each element."""
+    return pointwise(
+        f"{name}(Tensor input)",
+        function,
+        rule=COMPARE,
+        infer=guarded(1, COMPARE, complex=complex_),
+        namespaces=("torch",),
+        method=True,
+        samples=(S(t(3, 4)), S(_SPECIAL_VALUES), S(ti(4)), S(tb(2)), S(t(0, 3)), S(t())),
+        doc=f"Where an element is {words}."
+        + example(f"{name}(torch.tensor([1.0, float('nan'), float('-inf')]))", shown),
+    )
+
+
+def _signbit(x: Any) -> Any:
+    return np.signbit(x) if x.dtype.kind == "f" else np.less(x, 0)
+
+
+isnan = _ask("isnan", np.isnan, "not a number", "tensor([False,  True, False])")
+isinf = _ask("isinf", np.isinf, "infinite", "tensor([False, False,  True])")
+isfinite = _ask("isfinite", np.isfinite, "a finite number", "tensor([ True, False, False])")
+isposinf = _ask(
+    "isposinf",
+    lambda x: np.equal(x, np.inf),
+    "positive infinity",
+    "tensor([False, False, False])",
+    (RuntimeError, "isposinf does not support complex inputs."),
+)
+isneginf = _ask(
+    "isneginf",
+    lambda x: np.equal(x, -np.inf),
+    "negative infinity",
+    "tensor([False, False,  True])",
+    (RuntimeError, "isneginf does not support complex inputs."),
+)
+isreal = _ask("isreal", np.isreal, "a real number", "tensor([True, True, True])")
+signbit = _ask(
+    "signbit",
+    _signbit,
+    "negative, minus zero included",
+    "tensor([False, False,  True])",
+    (NotImplementedError, "signbit is not implemented for complex tensors."),
+)
+
+
+# closeness --------------------------------------------------------------------------------------
+
+
+def _isclose_infer(
+    input: Meta, other: Meta, rtol: Meta, atol: Meta, equal_nan: bool
+) -> Meta:
+    if input.dtype is not other.dtype:
+        raise RuntimeError(
+            f"{SCALAR_NAMES[input.dtype]} did not match {SCALAR_NAMES[other.dtype]}"
+        )
+    return broadcast_meta((input, other), bool_)
+
+
+def _isclose_kernel(spec: Spec, equal_nan: bool) -> Callable[..., np.ndarray]:
+    source = spec.inputs[0]
+    assert source is not None
+    target = numpy_compute(as_floating(source.dtype))
+    inexact = source.dtype.category >= FLOATING
+
+    def kernel(x: Any, y: Any, rtol: float, atol: float) -> np.ndarray:
+        close = np.equal(x, y)
+        if equal_nan and inexact:
+            close = close | (np.isnan(x) & np.isnan(y))
+        if rtol == 0 and atol == 0:
+            return np.asarray(close)
+        first, second = x.astype(target, copy=False), y.astype(target, copy=False)
+        allowed = atol + np.abs(np.multiply(second, rtol))
+        distance = np.abs(np.subtract(first, second))
+        return np.asarray(close | (np.isfinite(distance) & (distance <= allowed)))
+
+    return kernel
+
+
+isclose_op = pointwise(
+    "isclose(Tensor input, Tensor other, Tensor rtol, Tensor atol, bool equal_nan)",
+    np.equal,
+    infer=_isclose_infer,
+    kernel=_isclose_kernel,
+)
+
+_CLOSE = (
+    S(t(3, 4), t(3, 4)),
+    S(t(3, values=[1.0, 2.0, 3.0]), t(3, values=[1.0, 2.0000001, 3.1])),
+    S(t(4), t(4), atol=1.0),
+    S(_SPECIAL_VALUES, _SPECIAL_VALUES, equal_nan=True),
+    S(ti(4), ti(4), rtol=0.5),
+    S(tb(3), tb(3)),
+    S(tc(3), tc(3), atol=1.5),
+)
+
+
+@composite(method=True, samples=_CLOSE)
+def isclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Any:
+    """Where ``abs(input - other) <= atol + rtol * abs(other)``.
+
+    Args:
+        input: a tensor.
+        other: a tensor of the same type that broadcasts with it.
+        rtol: relative tolerance, not negative.
+        atol: absolute tolerance, not negative.
+        equal_nan: whether two NaN are close.
+
+    >>> import rushlight as torch
+    >>> torch.isclose(torch.tensor([1.0, 2.0]), torch.tensor([1.0 + 1e-7, 2.1]))
+    tensor([ True, False])
+    """
+    require_tensor(other, "isclose", "other", 2)
+    if rtol < 0:
+        raise RuntimeError(f"rtol must be greater than or equal to zero, but got {rtol:g}")
+    if atol < 0:
+        raise RuntimeError(f"atol must be greater than or equal to zero, but got {atol:g}")
+    return isclose_op(input, other, rtol, atol, equal_nan=bool(equal_nan))
+
+
+@composite(method=True, samples=_CLOSE)
+def allclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Whether all elements are close, see ``isclose``.
+
+    Args:
+        input: a tensor.
+        other: a tensor of the same type that broadcasts with it.
+        rtol: relative tolerance, not negative.
+        atol: absolute tolerance, not negative.
+        equal_nan: whether two NaN are close.
+
+    >>> import rushlight as torch
+    >>> torch.allclose(torch.tensor([1.0, 2.0]), torch.tensor([1.0 + 1e-7, 2.0]))
+    True
+    """
+    return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
+
+
+@composite(method=True, samples=(S(t(3), t(3)), S(t(3), t(2)), S(ti(2, 2), ti(2, 2)), S(t(0), t(0))))
+def equal(input: Any, other: Any) -> bool:
+    """Whether two tensors have the same shape and the same elements.
+
+    >>> import rushlight as torch
+    >>> torch.equal(torch.tensor([1, 2]), torch.tensor([1, 2]))
+    True
+    """
+    require_tensor(other, "equal", "other", 2)
+    if input.shape != other.shape:
+        return False
+    return bool((input == other).all().item())
+
+
+# tensors ----------------------------------------------------------------------------------------
+
+
+@composite(samples=(S(t(2)), S(tc(2)), S(ti(2))))
+def is_complex(input: Any) -> bool:
+    """Whether the type is a complex one.
+
+    >>> import rushlight as torch
+    >>> torch.is_complex(torch.ones(1))
+    False
+    """
+    return bool(input.dtype.category == COMPLEX)
+
+
+@composite(samples=(S(t(2)), S(tc(2)), S(ti(2))))
+def is_floating_point(input: Any) -> bool:
+    """Whether the type is a floating-point one.
+
+    >>> import rushlight as torch
+    >>> torch.is_floating_point(torch.ones(1))
+    True
+    """
+    return bool(input.dtype.category == FLOATING)
+
+
+@composite(method=True, samples=(S(t(2)), S(tc(2))))
+def is_conj(input: Any) -> bool:
+    """Whether a conjugation has been left for later: never.
+
+    >>> import rushlight as torch
+    >>> torch.is_conj(torch.ones(1))
+    False
+    """
+    return False
+
+
+@composite(method=True, samples=(S(t(2)),))
+def is_neg(input: Any) -> bool:
+    """Whether a negation has been left for later: never.
+
+    >>> import rushlight as torch
+    >>> torch.is_neg(torch.ones(1))
+    False
+    """
+    return False
+
+
+@composite(method=True, samples=(S(t(1)), S(t()), S(ti(1))))
+def is_nonzero(input: Any) -> bool:
+    """Whether the only element is not 0.
+
+    Raises:
+        RuntimeError: there is not exactly one element.
+
+    >>> import rushlight as torch
+    >>> torch.is_nonzero(torch.tensor([0.5]))
+    True
+    """
+    return bool(input)
