@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 from rushlight._tensor import Tensor, tensor_of_array
-from rushlight.engine.core import sampling, sampling_normal
+from rushlight.engine.core import (
+    sampling,
+    sampling_distributions,
+    sampling_normal,
+    sampling_rejection,
+)
 from rushlight.engine.core.device import CPU, require_device
 from rushlight.engine.core.dtype import (
     FLOATING,
@@ -311,10 +316,21 @@ def multinomial(
     >>> torch.multinomial(torch.tensor([0.0, 1.0]), 1)
     tensor([1])
     """
-    array = sampling.multinomial(
+    array = sampling_distributions.multinomial(
         _engine(generator), input.detach()._array(), num_samples, replacement
     )
     return _finish(array, out, None, False)  # type: ignore[no-any-return]
+
+
+def poisson(input: Any, generator: Any = None) -> Tensor:
+    """Counts from Poisson distributions with the rates in ``input``.
+
+    >>> import rushlight as torch
+    >>> torch.poisson(torch.zeros(2))
+    tensor([0., 0.])
+    """
+    array = sampling_rejection.poisson(_engine(generator), input.detach()._array())
+    return _finish(np.asarray(array), None, None, False)  # type: ignore[no-any-return]
 
 
 # writing random numbers into a tensor -----------------------------------------------------------
@@ -370,22 +386,22 @@ def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
 
 def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with exponentially distributed numbers of rate ``lambd``."""
-    return _into(self, lambda e, s, d: sampling.exponential(e, s, lambd, d), generator)
+    return _into(self, lambda e, s, d: sampling_distributions.exponential(e, s, lambd, d), generator)
 
 
 def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
     """Fill with numbers of trials up to the first success."""
-    return _into(self, lambda e, s, d: sampling.geometric(e, s, p, d), generator)
+    return _into(self, lambda e, s, d: sampling_distributions.geometric(e, s, p, d), generator)
 
 
 def cauchy_(self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with Cauchy distributed numbers."""
-    return _into(self, lambda e, s, d: sampling.cauchy(e, s, median, sigma, d), generator)
+    return _into(self, lambda e, s, d: sampling_distributions.cauchy(e, s, median, sigma, d), generator)
 
 
 def log_normal_(self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
     """Fill with numbers whose logarithms are normally distributed."""
-    return _into(self, lambda e, s, d: sampling_normal.log_normal(e, s, d, mean, std), generator)
+    return _into(self, lambda e, s, d: sampling_distributions.log_normal(e, s, d, mean, std), generator)
 
 
 def _bind() -> None:

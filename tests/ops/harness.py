@@ -187,7 +187,10 @@ def draw(t: T, name: str, generator: np.random.Generator) -> np.ndarray:
     """The contents of a sample's tensor."""
     found = numpy_type(name)
     if t.values is not None:
-        return np.array(t.values, dtype=found).reshape(t.shape)
+        numbers = np.array(t.values)
+        if numbers.dtype.kind == "f" and name not in FLOATS:
+            numbers = np.nan_to_num(numbers, nan=0, posinf=9, neginf=0)
+        return numbers.astype(found).reshape(t.shape)
     if t.kind == "bool" or (name == "bool" and t.kind != "int"):
         return generator.integers(0, 2, t.shape).astype(found)
     if t.kind == "int":

@@ -61,9 +61,16 @@ class Sample:
     oracle: bool = True
 
 
-def S(*args: Any, **kwargs: Any) -> Sample:  # noqa: N802 - short on purpose: hundreds of uses
-    """A sample call with the usual checks."""
-    return Sample(args, kwargs)
+def S(  # noqa: N802 - short on purpose: hundreds of uses
+    *args: Any,
+    tolerance: float = 1.0,
+    check_grad: bool = True,
+    twice: bool = True,
+    oracle: bool = True,
+    **kwargs: Any,
+) -> Sample:
+    """A sample call with the usual checks, or fewer; see ``Sample``."""
+    return Sample(args, kwargs, tolerance, check_grad, twice, oracle)
 
 
 @dataclass(frozen=True, slots=True)

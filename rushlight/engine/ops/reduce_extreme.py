@@ -38,9 +38,10 @@ def _require_any(meta: Meta, dims: Shape, function: str) -> None:
 # over several axes, ties sharing the gradient --------------------------------------------------
 
 
-def _ties_grad(
+def ties_grad(
     g: Any, input: Any, result: Any, input_meta: Meta, dims: Shape, keepdim: bool
 ) -> Any:
+    """The gradient of an extreme: equal parts to all elements that equal the result."""
     result = restore_dims(result, input_meta, dims, keepdim)
     return restore_dims(g, input_meta, dims, keepdim) * tie_share(input, result, dims=dims)
 
@@ -67,7 +68,7 @@ def _extreme(name: str, function: Any, grad_name: str, alone: str) -> Op:
         kind=REDUCTION,
         infer=infer,
         kernel=kernel,
-        grad={"input": _ties_grad},
+        grad={"input": ties_grad},
         grad_name=grad_name,
     )
 
@@ -103,7 +104,7 @@ def _aminmax_grad(
     g0: Any, g1: Any, input: Any, result: Any, result1: Any, input_meta: Meta, dims: Shape,
     keepdim: bool,
 ) -> Any:  # fmt: skip
-    return _ties_grad(g0, input, result, input_meta, dims, keepdim) + _ties_grad(
+    return ties_grad(g0, input, result, input_meta, dims, keepdim) + ties_grad(
         g1, input, result1, input_meta, dims, keepdim
     )
 

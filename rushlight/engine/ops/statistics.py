@@ -11,6 +11,7 @@ from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec
+from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.reduce import (
     expand_back,
@@ -47,8 +48,7 @@ def _moments(
     source = spec.inputs[0]
     assert source is not None
     compute, real = numpy_compute(source.dtype), numpy_compute(source.dtype.to_real())
-    inner = source.like(dtype=source.dtype)
-    total = summation(inner, compute, dims, True)
+    total = summation(source, compute, dims, True)
     squares = summation(source.like(dtype=source.dtype.to_real()), real, dims, keepdim)
     count = reduced_count(source, dims)
     number, freedom = real.type(count), real.type(max(count - correction, 0))
@@ -100,7 +100,7 @@ def _std_grad(
     g: Any, input: Any, result: Any, input_meta: Meta, dims: Shape, correction: float,
     keepdim: bool,
 ) -> Any:  # fmt: skip
-    to_var = (g / (result * 2)).masked_fill(result == 0, 0)
+    to_var = where_op(result == 0, 0.0, g / (result * 2))
     return _var_grad(to_var, input, input_meta, dims, correction, keepdim)
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios to PyTorch, both run in turn in one process."""

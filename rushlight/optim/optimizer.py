@@ -1,0 +1,327 @@
+"""What all optimizers share: parameter groups, state, saving, and applying a rule.
+
+Note: one rule, one node
+    Every algorithm is one pure function of tensors and numbers for one parameter. ``_apply``
+    records it for all parameters of a group as one node; learning rates and step counts are
+    inputs of the program, so that a schedule compiles nothing again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from itertools import chain
+from typing import Any
+
+from rushlight._creation import tensor
+from rushlight._tensor import Tensor
+from rushlight.autograd.grad_mode import enable_grad, no_grad
+from rushlight.engine.core.dtype import float32
+from rushlight.engine.runtime.executor import flush
+from rushlight.engine.trace import views
+from rushlight.engine.trace.gradient_node import HookHandle
+from rushlight.engine.trace.group import record_group
+
+Group = dict[str, Any]
+Closure = Callable[[], Any] | None
+
+
+class _Required:
+    """Marks an option without a default."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
+
+
+class Optimizer:
+    """Base of optimizers.
+
+    Args:
+        params: tensors, pairs of name and tensor, or dictionaries of groups with own options.
+        defaults: options of groups that do not say otherwise.
+
+    See https://pytorch.org/docs/stable/optim.html.
+    """
+
+    def __init__(self, params: Any, defaults: Group) -> None:
+        self.defaults = defaults
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                f"but got {params.type()}"  # type: ignore[attr-defined]
+            )
+        self.state: defaultdict[Any, Any] = defaultdict(dict)
+        self.param_groups: list[Group] = []
+        self._hooks: dict[str, OrderedDict[int, Any]] = {
+            "pre": OrderedDict(),
+            "post": OrderedDict(),
+        }
+        groups = list(params)
+        if len(groups) == 0:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(dict(group))
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in cls.__dict__:
+            cls.step = _hooked_step(cls.__dict__["step"])  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        text = type(self).__name__ + " ("
+        for i, group in enumerate(self.param_groups):
+            text += f"\nParameter Group {i}\n"
+            for key in sorted(group):
+                if key != "params":
+                    text += f"    {key}: {group[key]}\n"
+        return text + ")"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "defaults": self.defaults,
+            "state": self.state,
+            "param_groups": self.param_groups,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__.setdefault("_hooks", {"pre": OrderedDict(), "post": OrderedDict()})
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters (or set them to zero)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p._grad is None:
+                    continue
+                if set_to_none:
+                    p._grad = None
+                else:
+                    p._grad.detach_()
+                    p._grad.zero_()
+
+    def step(self, closure: Closure = None) -> Any:
+        """One step of the algorithm; to be written by the subclass."""
+        raise NotImplementedError
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with options of their own."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        listed = param_group["params"]
+        if isinstance(listed, Tensor):
+            listed = [listed]
+        elif isinstance(listed, set):
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the "
+                "ordering of tensors in sets will change between runs. Please use a list instead."
+            )
+        listed = list(listed)
+        if listed and isinstance(listed[0], tuple):
+            param_group["param_names"] = [name for name, _ in listed]
+            listed = [p for _, p in listed]
+        param_group["params"] = listed
+        for p in listed:
+            if not isinstance(p, Tensor):
+                raise TypeError(
+                    "optimizer can only optimize Tensors, but one of the params is "
+                    + type(p).__module__
+                    + "."
+                    + type(p).__name__
+                )
+            if not (p.is_leaf or p.retains_grad):
+                raise ValueError("can't optimize a non-leaf Tensor")
+        for name, default in self.defaults.items():
+            if default is required and name not in param_group:
+                raise ValueError(
+                    f"parameter group didn't specify a value of required optimization parameter "
+                    f"{name}"
+                )
+            param_group.setdefault(name, default)
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        if known & {id(p) for p in listed}:
+            raise ValueError("some parameters appear in more than one parameter group")
+        self.param_groups.append(param_group)
+
+    # saving ------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and options as plain containers; parameters are numbered."""
+        numbers: dict[int, int] = {}
+
+        def pack(group: Group) -> Group:
+            packed = {key: value for key, value in group.items() if key != "params"}
+            for p in group["params"]:
+                numbers.setdefault(id(p), len(numbers))
+            packed["params"] = [numbers[id(p)] for p in group["params"]]
+            return packed
+
+        groups = [pack(group) for group in self.param_groups]
+        state = {
+            (numbers[id(key)] if isinstance(key, Tensor) else key): value
+            for key, value in self.state.items()
+        }
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` gave; the groups must have the same sizes."""
+        groups, saved = self.param_groups, deepcopy(state_dict["param_groups"])
+        if len(groups) != len(saved):
+            raise ValueError("loaded state dict has a different number of parameter groups")
+        if any(
+            len(group["params"]) != len(other["params"])
+            for group, other in zip(groups, saved, strict=True)
+        ):
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of "
+                "optimizer's group"
+            )
+        numbered = dict(
+            zip(
+                chain.from_iterable(group["params"] for group in saved),
+                chain.from_iterable(group["params"] for group in groups),
+                strict=True,
+            )
+        )
+        state: defaultdict[Any, Any] = defaultdict(dict)
+        for key, value in state_dict["state"].items():
+            if key in numbered:
+                state[numbered[key]] = _own_state(numbered[key], value)
+            else:
+                state[key] = value
+        for group, other in zip(groups, saved, strict=True):
+            other["params"] = group["params"]
+        self.__setstate__({"state": state, "param_groups": saved})
+
+    # hooks -------------------------------------------------------------------------------------
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(optimizer, args, kwargs)`` before every step."""
+        return HookHandle(self._hooks["pre"], hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(optimizer, args, kwargs)`` after every step."""
+        return HookHandle(self._hooks["post"], hook)
+
+    # for the algorithms ------------------------------------------------------------------------
+
+    def _loss(self, closure: Closure) -> Any:
+        if closure is None:
+            return None
+        with enable_grad():
+            return closure()
+
+    def _with_gradients(self, group: Group) -> list[Any]:
+        """The parameters of a group that have a gradient."""
+        found = [p for p in group["params"] if p._grad is not None]
+        for p in found:
+            if p._grad.dtype is not p.dtype:
+                raise RuntimeError(
+                    f"{type(self).__name__}: gradient of type {p._grad.dtype} for a parameter of "
+                    f"type {p.dtype}"
+                )
+        return found
+
+    def _apply(
+        self,
+        rule: Callable[..., Any],
+        params: Sequence[Any],
+        states: Sequence[str],
+        scalars: dict[str, Any],
+        **flags: Any,
+    ) -> None:
+        """Record ``rule`` for all ``params`` and store what it gives.
+
+        Args:
+            rule: ``rule(param, grad, *state, **scalars, **flags)`` gives the new parameter and
+                the new state tensors, in this order.
+            params: parameters with gradients.
+            states: names of the state tensors the rule takes.
+            scalars: numbers that may differ at every step.
+            flags: what decides the course of the rule.
+        """
+        if not params:
+            return
+        numbers = {key: _number(value) for key, value in scalars.items()}
+        state = self.state
+        rows = [(p, p._grad, *[state[p][name] for name in states]) for p in params]
+        results = record_group(rule, rows, numbers, flags)
+        for row, made in zip(rows, results, strict=True):
+            for target, new in zip((row[0], *row[2:]), made, strict=True):
+                views.assign(target, new._value, None)
+
+
+def _number(value: Any) -> Any:
+    """A number for the program; a learning rate may be a tensor."""
+    if isinstance(value, Tensor):
+        return value.item()
+    return value if isinstance(value, (int, float)) else float(value)
+
+
+def _own_state(param: Any, value: Any) -> Any:
+    """Loaded state in the parameter's type (step counts keep theirs)."""
+    if not isinstance(value, dict):
+        return deepcopy(value)
+    made = {}
+    for key, item in value.items():
+        if isinstance(item, Tensor) and key != "step" and param.is_floating_point():
+            made[key] = item.detach().to(param.dtype).clone()  # type: ignore[attr-defined]
+        else:
+            made[key] = deepcopy(item)
+    return made
+
+
+def _hooked_step(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step without recording for differentiation, with its hooks, that ends in a flush."""
+
+    @functools.wraps(step)
+    def call(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        for hook in self._hooks["pre"].values():
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                args, kwargs = changed
+        with no_grad():
+            result = step(self, *args, **kwargs)
+        for hook in self._hooks["post"].values():
+            hook(self, args, kwargs)
+        flush("optimizer.step()")
+        return result
+
+    return call
+
+
+def check_at_least(name: str, value: float, low: float = 0.0, high: float | None = None) -> None:
+    """PyTorch's error for an option out of its range."""
+    inside = low <= value if high is None else low <= value < high
+    if not inside:
+        raise ValueError(f"Invalid {name}: {value}")
+
+
+def new_step() -> Tensor:
+    """A step count, kept as PyTorch keeps it."""
+    return tensor(0.0, dtype=float32)
+
+
+def advance(params: Iterable[Any], state: Any) -> dict[int, list[Any]]:
+    """Count one step for every parameter; the parameters by the number of their step.
+
+    The count is kept beside its tensor as a Python number, so that reading it computes nothing.
+    """
+    by_count: dict[int, list[Any]] = {}
+    for p in params:
+        own = state[p]
+        counter = own["step"]
+        known = getattr(counter, "_count", None)
+        count = (int(counter.item()) if known is None or known[1] != counter._version else known[0])
+        count += 1
+        fresh = tensor(float(count), dtype=float32)
+        views.assign(counter, fresh._value, None)
+        counter._count = (count, counter._version)
+        by_count.setdefault(count, []).append(p)
+    return by_count

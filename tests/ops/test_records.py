@@ -1,0 +1,75 @@
+"""Every public operator against PyTorch, against numbers and against itself; see ``checks``."""
+
+from __future__ import annotations
+
+import pytest
+
+from rushlight.engine.ir.op import Composite, Op
+from tests.ops import checks
+from tests.ops.harness import Face, faces, oracle, quiet
+
+FACES = faces()
+BY_NAME = {face.name: face for face in FACES}
+
+needs_oracle = pytest.mark.skipif(
+    oracle is None, reason="PyTorch (the extra `oracle`) is not installed"
+)
+
+
+def every(condition=lambda face: True):
+    """Parametrise over the operators for which ``condition`` holds."""
+    chosen = [face.name for face in FACES if condition(face)]
+    return pytest.mark.parametrize("name", chosen)
+
+
+def check(function, name: str) -> None:
+    with quiet():
+        function(BY_NAME[name])
+
+
+@every()
+def test_values(name: str) -> None:
+    check(checks.check_values, name)
+
+
+@needs_oracle
+@every()
+def test_gradients(name: str) -> None:
+    check(checks.check_gradients, name)
+
+
+@every()
+def test_numeric_derivatives(name: str) -> None:
+    check(checks.check_numeric, name)
+
+
+@every()
+def test_layouts(name: str) -> None:
+    check(checks.check_layouts, name)
+
+
+@needs_oracle
+@every()
+def test_other_shapes(name: str) -> None:
+    check(checks.check_shapes, name)
+
+
+@needs_oracle
+@every(lambda face: face.record.inplace)
+def test_inplace(name: str) -> None:
+    check(checks.check_inplace, name)
+
+
+@every(lambda face: face.record.namespaces and not face.writes)
+def test_out(name: str) -> None:
+    check(checks.check_out, name)
+
+
+@every(lambda face: face.record.errors)
+def test_errors(name: str) -> None:
+    check(checks.check_errors, name)
+
+
+@every()
+def test_recorded(name: str) -> None:
+    check(checks.check_recorded, name)
