@@ -6,6 +6,7 @@ from math import e as e, inf as inf, nan as nan, pi as pi
 from rushlight import autograd as autograd, cuda as cuda, random as random
 from rushlight._bind import namespace as _namespace
 from rushlight._creation import *
+from rushlight._creation import LEGACY as _LEGACY
 from rushlight._info import (
     are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
     channels_last as channels_last,
@@ -93,6 +94,7 @@ from rushlight.engine.core.shape import Size as Size
 __version__ = "0.1.0"
 
 globals().update(_ALIASES)
+globals().update(_LEGACY)
 globals().update(_namespace("torch"))
 
 #: Parts that are imported when they are first used.

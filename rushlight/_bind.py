@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight._api import api, inplace_form
+from rushlight._creation import METHODS
 from rushlight._indexing import getitem, setitem
 from rushlight._printing import tensor_format, tensor_repr
 from rushlight._tensor import Tensor
@@ -67,6 +68,8 @@ def _reflected_matmul(self: Any, other: Any) -> Any:
 
 def _bind_methods() -> None:
     for name, function in api.methods.items():
+        setattr(Tensor, name, function)
+    for name, function in METHODS.items():
         setattr(Tensor, name, function)
     for name, getter in _PROPERTIES.items():
         setattr(Tensor, name, property(api.methods[getter]))

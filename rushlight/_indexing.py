@@ -14,12 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._creation import tensor as make_tensor
+from rushlight._creation_data import tensor as make_tensor
 from rushlight._tensor import tensor_of_array
 from rushlight.engine.core.dtype import SCALAR_NAMES, bool_, int32, int64, uint8
 from rushlight.engine.ir.graph import Meta, TensorBase
-from rushlight.engine.ops.index import MOST, index_op, index_several, out_of_bounds
-from rushlight.engine.ops.index_functions import checked_number, masked_fill_op, put_at
+from rushlight.engine.ops.index_functions import (
+    check_mask,
+    checked_number,
+    is_mask,
+    pick,
+    put_at,
+    resolve,
+)
+from rushlight.engine.ops.index_masks import masked_fill_op
 from rushlight.engine.ops.view import select, slice_
 from rushlight.engine.ops.view_index import alias, view_op
 from rushlight.engine.trace.recorder import record
@@ -55,8 +62,8 @@ def getitem(self: Any, index: Any) -> Any:
     part = _basic(self, parsed)
     if not parsed.tensors:
         return part
-    dims, tensors = _expand_masks(part, parsed.tensors)
-    return _pick(part, dims, tensors)
+    dims, tensors = resolve(part, parsed.tensors)
+    return pick(part, dims, tensors)
 
 
 def setitem(self: Any, index: Any, value: Any) -> None:
@@ -71,8 +78,9 @@ def setitem(self: Any, index: Any, value: Any) -> None:
     if not isinstance(value, TensorBase):
         given, value = value, checked_number(value, meta.dtype)
         if value is None:
+            name = "numpy.ndarray" if isinstance(given, np.ndarray) else type(given).__name__
             raise TypeError(
-                f"can't assign a {type(given).__name__} to a "
+                f"can't assign a {name} to a "
                 f"torch.{SCALAR_NAMES[meta.dtype]}Tensor"
             )
     _set(self, parsed, value)
@@ -86,9 +94,8 @@ def _set(self: Any, parsed: Parsed, value: Any) -> None:
         return
     single = len(parsed.tensors) == 1
     axis, index = parsed.tensors[0]
-    is_mask = index.dtype in (bool_, uint8)
-    if single and is_mask and (not isinstance(value, TensorBase) or not value._value.meta.ndim):
-        _check_mask(index, part._value.meta, axis)
+    if single and is_mask(index) and (not isinstance(value, TensorBase) or not value._value.meta.ndim):
+        check_mask(index, part._value.meta, axis)
         lead = part.ndim - axis - index.ndim
         mask = index if not lead else index[(..., *[None] * lead)]
         if mask.dtype is uint8:
@@ -97,7 +104,7 @@ def _set(self: Any, parsed: Parsed, value: Any) -> None:
             value = value.to(part.dtype)  # type: ignore[attr-defined]
         write(part, record(masked_fill_op, (part, mask, value), ()), "index_put_")
         return
-    dims, tensors = _expand_masks(part, parsed.tensors)
+    dims, tensors = resolve(part, parsed.tensors)
     write(part, put_at(part, dims, tensors, value, False), "index_put_")
 
 
@@ -285,53 +292,3 @@ def _basic(self: Any, parsed: Parsed) -> Any:
     if parsed.sliced:
         return make_view(slice_, self, (0, 0, self._value.meta.shape[0], 1))
     return make_view(alias, self, ())
-
-
-def _check_mask(mask: Any, meta: Meta, axis: int) -> None:
-    for place, size in enumerate(mask._value.meta.shape):
-        if size != meta.shape[axis + place]:
-            raise IndexError(
-                f"The shape of the mask {list(mask.shape)} at index {place} does not match the "
-                f"shape of the indexed tensor {list(meta.shape)} at index {axis + place}"
-            )
-
-
-def _expand_masks(
-    part: Any, tensors: list[tuple[int, Any]]
-) -> tuple[tuple[int, ...], list[Any]]:
-    """Axes and integer index tensors; a mask becomes the places where it is true."""
-    dims: list[int] = []
-    listed: list[Any] = []
-    meta = part._value.meta
-    for axis, index in tensors:
-        if index._value.meta.dtype in (bool_, uint8):
-            _check_mask(index, meta, axis)
-            for place, found in enumerate(np.nonzero(index._array("index by a mask"))):
-                dims.append(axis + place)
-                listed.append(tensor_of_array(found))
-        else:
-            _check_bounds(index, meta, axis)
-            dims.append(axis)
-            listed.append(index)
-    if len(listed) > MOST:
-        raise RuntimeError(
-            f"an index of more than {MOST} index tensors is not supported, got {len(listed)}\n"
-            "Index in two steps instead."
-        )
-    return tuple(dims), listed
-
-
-def _check_bounds(index: Any, meta: Meta, axis: int) -> None:
-    """Refuse an index out of range at the call, where its contents are known already."""
-    buffer = index._read().buffer
-    if not isinstance(buffer, np.ndarray) or not buffer.size:
-        return
-    size = meta.shape[axis]
-    if buffer.max() >= size or buffer.min() < -size:
-        raise out_of_bounds((buffer,), tuple(meta.shape), (axis,))
-
-
-def _pick(part: Any, dims: tuple[int, ...], tensors: list[Any]) -> Any:
-    if len(tensors) == 1:
-        return record(index_op, (part, tensors[0]), (dims,))
-    return record(index_several, (part, *tensors, *(None,) * (MOST - len(tensors))), (dims,))

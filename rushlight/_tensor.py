@@ -523,7 +523,11 @@ def _legacy_constructor(data: tuple[Any, ...], options: dict[str, Any]) -> Any:
         return views.share(data[0])
     if len(data) == 1 and not isinstance(data[0], int):
         if isinstance(data[0], Size):
-            return tensor_of_array(np.empty(tuple(data[0]), found.numpy))
+            return tensor_of_array(np.zeros(tuple(data[0]), found.numpy))
+        if isinstance(data[0], (float, complex)):
+            raise TypeError(f"new(): data must be a sequence (got {type(data[0]).__name__})")
+        if isinstance(data[0], str):
+            raise TypeError("new(): invalid data type 'str'")
         return tensor_of_array(np.array(data[0], dtype=found.numpy))
     return tensor_of_array(np.zeros(data or (0,), found.numpy))
 

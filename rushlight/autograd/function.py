@@ -237,8 +237,9 @@ def _finish(
         for slot, kept in enumerate(ctx._to_save):
             if kept is not None and id(kept) in positions and not any(kept is x for x in args):
                 saved[slot] = (saved[slot][0], (ctx, positions[id(kept)]))  # type: ignore[index]
+        given = [x for x in outputs if isinstance(x, TensorBase)]
         for number, tensor in enumerate(tensors):
-            plain = any(tensor is x for x in ctx._non_differentiable)
+            plain = any(given[number] is x for x in ctx._non_differentiable)
             if not plain and tensor._value.meta.dtype.category >= FLOATING:
                 if tensor._alias is not None:
                     tensor._base = None  # type: ignore[attr-defined]

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight._tensor import Tensor
-from rushlight.engine.ir.op import Composite
-from rushlight.optim.optimizer import Closure, Optimizer, advance, check_at_least, new_step
+from rushlight.optim.optimizer import (
+    Closure,
+    Optimizer,
+    advance,
+    check_at_least,
+)
 
 
 def adam(
@@ -84,18 +88,10 @@ class Adam(Optimizer):
         for group in self.param_groups:
             params = self._with_gradients(group)
             names = ("exp_avg", "exp_avg_sq") + (("max_exp_avg_sq",) if group["amsgrad"] else ())
-            for p in params:
-                if not self.state[p]:
-                    self.state[p]["step"] = new_step()
-                    for name in names:
-                        self.state[p][name] = _zeros_like(p)
+            self._begin(params, *names)
             for count, some in advance(params, self.state).items():
                 self._apply(adam, some, names, _numbers(group, count), **_flags(group))
         return loss
-
-
-def _zeros_like(tensor: Any) -> Any:
-    return Composite.registry["torch.zeros_like"].function(tensor.detach())
 
 
 def _numbers(group: dict[str, Any], count: int) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from copy import deepcopy
 from itertools import chain
 from typing import Any
 
-from rushlight._creation import tensor
-from rushlight._tensor import Tensor
+import numpy as np
+
+from rushlight._tensor import Tensor, tensor_of_array
 from rushlight.autograd.grad_mode import enable_grad, no_grad
-from rushlight.engine.core.dtype import float32
 from rushlight.engine.runtime.executor import flush
 from rushlight.engine.trace import views
 from rushlight.engine.trace.gradient_node import HookHandle
@@ -228,6 +228,15 @@ class Optimizer:
                 )
         return found
 
+    def _begin(self, params: Iterable[Any], *names: str) -> None:
+        """Give parameters without state a step count of 0 and zeros under these names."""
+        for p in params:
+            own = self.state[p]
+            if not own:
+                own["step"] = new_step()
+                for name in names:
+                    own[name] = zeros_like(p)
+
     def _apply(
         self,
         rule: Callable[..., Any],
@@ -303,25 +312,35 @@ def check_at_least(name: str, value: float, low: float = 0.0, high: float | None
         raise ValueError(f"Invalid {name}: {value}")
 
 
-def new_step() -> Tensor:
+def new_step(count: float = 0.0) -> Tensor:
     """A step count, kept as PyTorch keeps it."""
-    return tensor(0.0, dtype=float32)
+    return tensor_of_array(np.array(count, np.float32))
+
+
+def zeros_like(param: Any) -> Tensor:
+    """Zeros with shape and type of a parameter, outside the graph."""
+    return tensor_of_array(np.zeros(tuple(param.shape), param.dtype.numpy))
 
 
 def advance(params: Iterable[Any], state: Any) -> dict[int, list[Any]]:
-    """Count one step for every parameter; the parameters by the number of their step.
-
-    The count is kept beside its tensor as a Python number, so that reading it computes nothing.
-    """
+    """Count one step for every parameter; the parameters by the number of their step."""
     by_count: dict[int, list[Any]] = {}
     for p in params:
-        own = state[p]
-        counter = own["step"]
-        known = getattr(counter, "_count", None)
-        count = (int(counter.item()) if known is None or known[1] != counter._version else known[0])
-        count += 1
-        fresh = tensor(float(count), dtype=float32)
-        views.assign(counter, fresh._value, None)
-        counter._count = (count, counter._version)
-        by_count.setdefault(count, []).append(p)
+        by_count.setdefault(int(state[p]["step"].item()) + 1, []).append(p)
+    for count, some in by_count.items():
+        value = new_step(float(count))._value
+        for p in some:
+            views.assign(state[p]["step"], value, None)
     return by_count
+
+
+def common_options(group: dict[str, Any]) -> dict[str, bool]:
+    """The flags nearly every rule takes."""
+    return {"decay": group["weight_decay"] != 0, "maximize": group["maximize"]}
+
+
+def with_decay(param: Any, grad: Any, weight_decay: Any, decay: bool, maximize: bool) -> Any:
+    """The gradient of the penalised objective, downhill."""
+    if maximize:
+        grad = -grad
+    return grad + param * weight_decay if decay else grad

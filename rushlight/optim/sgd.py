@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight._tensor import Tensor, wrap
-from rushlight.optim.optimizer import Closure, Optimizer, check_at_least
+from rushlight.optim.optimizer import (
+    Closure,
+    Optimizer,
+    check_at_least,
+    common_options,
+    with_decay,
+)
 
 
 def sgd(
     param: Any, grad: Any, *, lr: Any, weight_decay: Any, decay: bool, maximize: bool
 ) -> tuple[Any, ...]:
     """The plain step: ``param - lr grad``."""
-    if maximize:
-        grad = -grad
-    if decay:
-        grad = grad + param * weight_decay
+    grad = with_decay(param, grad, weight_decay, decay, maximize)
     return (param - grad * lr,)
 
 
@@ -24,10 +27,7 @@ def sgd_momentum(
     weight_decay: Any, decay: bool, nesterov: bool, maximize: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
     """The step with momentum; see Sutskever et al., 2013."""
-    if maximize:
-        grad = -grad
-    if decay:
-        grad = grad + param * weight_decay
+    grad = with_decay(param, grad, weight_decay, decay, maximize)
     buffer = buffer * momentum + grad * (1 - dampening)
     step = grad + buffer * momentum if nesterov else buffer
     return param - step * lr, buffer
@@ -38,10 +38,7 @@ def sgd_first(
     nesterov: bool, maximize: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
     """The first step with momentum, which begins the buffer with the gradient itself."""
-    if maximize:
-        grad = -grad
-    if decay:
-        grad = grad + param * weight_decay
+    grad = with_decay(param, grad, weight_decay, decay, maximize)
     step = grad + grad * momentum if nesterov else grad
     return param - step * lr, grad + 0.0
 
@@ -96,7 +93,7 @@ class SGD(Optimizer):
 
     def _step_group(self, group: dict[str, Any], params: list[Any]) -> None:
         numbers = {"lr": group["lr"], "weight_decay": group["weight_decay"]}
-        flags = {"decay": group["weight_decay"] != 0, "maximize": group["maximize"]}
+        flags = common_options(group)
         momentum = group["momentum"]
         if momentum == 0:
             self._apply(sgd, params, (), numbers, **flags)

@@ -139,9 +139,11 @@ def infer_size(shape: Sequence[int], numel: int) -> Shape:
     unknown = [axis for axis, size in enumerate(shape) if size == -1]
     if len(unknown) > 1:
         raise RuntimeError("only one dimension can be inferred")
-    for size in shape:
+    for place, size in enumerate(shape):
         if size < -1:
-            raise RuntimeError(f"invalid shape dimension {size}")
+            raise RuntimeError(
+                f"invalid shape dimension {size} at index {place} of shape {list(shape)}"
+            )
     known = prod(size for size in shape if size != -1)
     if unknown and known == 0:
         raise RuntimeError(

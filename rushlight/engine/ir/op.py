@@ -262,11 +262,16 @@ def composite(
 class _Hooks:
     """How operators reach the recorder above them; filled in by ``engine.trace``."""
 
-    __slots__ = ("constant", "prepare", "record", "views", "write", "wrap")
+    __slots__ = ("become", "constant", "prepare", "record", "views", "wrap", "write")
 
     record: Callable[[Op, Sequence[Any], tuple[Any, ...]], Any]
     prepare: Callable[[Op, tuple[Any, ...]], Callable[..., Any]]
     constant: Callable[[Any], TensorBase]
+    #: (view operator, tensor, its attributes): the tensor itself becomes that view
+    become: Callable[[Op, Any, tuple[Any, ...]], Any]
+    #: (view operator, tensor, attributes of each part, operator of their common node, its
+    #: attributes) -> several views of one tensor that share a node of the autograd graph
+    views: Callable[[Op, Any, Sequence[tuple[Any, ...]], Op, tuple[Any, ...]], tuple[Any, ...]]
     wrap: Callable[..., Any]
     write: Callable[[Any, Any, str], Any]
 

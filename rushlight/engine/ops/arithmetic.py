@@ -15,7 +15,13 @@ from rushlight.engine.core.dtype import FLOATING, bool_
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import BINARY, UNARY, S, t, tc, ti
-from rushlight.engine.ops.arithmetic_rules import conjugate, guarded, no_gradient, require_tensor, zero_division
+from rushlight.engine.ops.arithmetic_rules import (
+    conjugate,
+    guarded,
+    no_gradient,
+    require_tensor,
+    zero_division,
+)
 from rushlight.engine.ops.blend import keep_where, where_op
 from rushlight.engine.ops.complex import real
 from rushlight.engine.ops.elementwise import (

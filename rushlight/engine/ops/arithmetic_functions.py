@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.engine.ir.op import composite
-from rushlight.engine.ir.samples import BINARY, UNARY, S, t, tb, tc, ti
 from rushlight.engine.core.dtype import COMPLEX, bool_, complex128, float64
 from rushlight.engine.ir.graph import TensorBase
+from rushlight.engine.ir.op import composite
+from rushlight.engine.ir.samples import BINARY, UNARY, S, t, tb, tc, ti
 from rushlight.engine.ops import arithmetic
 from rushlight.engine.ops.arithmetic_power import power
 from rushlight.engine.ops.view import to_dtype

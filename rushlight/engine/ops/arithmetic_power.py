@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING, bool_, int64
-from rushlight.engine.ir.graph import Meta, TensorBase
+from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING
+from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
 from rushlight.engine.ops.arithmetic_rules import no_gradient, plain
@@ -232,7 +232,7 @@ def power(input: Any, exponent: Any) -> Any:
         S(tc(3, low=0.5), 1.7),
     ),
 )
-def pow(input: Any, exponent: Any) -> Any:  # noqa: A001 - PyTorch's name
+def pow(input: Any, exponent: Any) -> Any:
     """``input ** exponent``.
 
     Args:

@@ -32,7 +32,7 @@ def guarded(
     boolean: Refusal = None,
     integral: Refusal = None,
     floating: Refusal = None,
-    complex: Refusal = None,  # noqa: A002 - the category's name
+    complex: Refusal = None,
 ) -> Callable[..., Meta]:
     """The ``infer`` of a pointwise operator that refuses some kinds of types.
 

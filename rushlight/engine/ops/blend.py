@@ -71,7 +71,9 @@ def _where_infer(condition: Meta, input: Meta, other: Meta) -> Meta:
 
 def _where_kernel(spec: Spec) -> Callable[..., np.ndarray]:
     condition, input, other = spec.inputs
-    assert condition is not None and input is not None and other is not None
+    assert condition is not None
+    assert input is not None
+    assert other is not None
     target = spec.out.dtype.numpy
     convert_mask = converter(condition, np.dtype(np.bool_))
     first, second = (converter(meta, target) for meta in (input, other))
@@ -103,7 +105,7 @@ where_op = Op(
 # clamp ------------------------------------------------------------------------------------------
 
 
-def _clamp_infer(input: Meta, min: Meta | None, max: Meta | None) -> Meta:  # noqa: A002
+def _clamp_infer(input: Meta, min: Meta | None, max: Meta | None) -> Meta:
     metas = [m for m in (input, min, max) if m is not None]
     found = result_type(metas)
     if found.category == COMPLEX:

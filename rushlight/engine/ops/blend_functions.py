@@ -43,7 +43,7 @@ def where_method(self: Any, condition: Any, other: Any) -> Any:
     return where_op(condition, self, other)
 
 
-def _clamp(input: Any, min: Any, max: Any) -> Any:  # noqa: A002 - PyTorch's argument names
+def _clamp(input: Any, min: Any, max: Any) -> Any:
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if isinstance(min, TensorBase) or isinstance(max, TensorBase):
@@ -66,7 +66,7 @@ _CLAMPED = (
 
 
 @composite(method=True, inplace=True, samples=_CLAMPED)
-def clamp(input: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """Every element brought between ``min`` and ``max``; NaN stays.
 
     Args:
@@ -82,7 +82,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
 
 
 @composite(method=True, inplace=True, samples=_CLAMPED)
-def clip(input: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def clip(input: Any, min: Any = None, max: Any = None) -> Any:
     """Another name of ``clamp``.
 
     >>> import rushlight as torch
@@ -93,7 +93,7 @@ def clip(input: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
 
 
 @composite(method=True, inplace=True, samples=(S(t(3, 4), 0.2), S(t(3, 4), t(4)), S(ti(4), 1)))
-def clamp_min(input: Any, min: Any) -> Any:  # noqa: A002 - PyTorch's argument name
+def clamp_min(input: Any, min: Any) -> Any:
     """Every element at least ``min``.
 
     >>> import rushlight as torch
@@ -104,7 +104,7 @@ def clamp_min(input: Any, min: Any) -> Any:  # noqa: A002 - PyTorch's argument n
 
 
 @composite(method=True, inplace=True, samples=(S(t(3, 4), 0.2), S(t(3, 4), t(4)), S(ti(4), 1)))
-def clamp_max(input: Any, max: Any) -> Any:  # noqa: A002 - PyTorch's argument name
+def clamp_max(input: Any, max: Any) -> Any:
     """Every element at most ``max``.
 
     >>> import rushlight as torch

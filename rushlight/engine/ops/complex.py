@@ -299,7 +299,7 @@ polar_op = pointwise(
 
 
 @composite(samples=(S(t(3, low=0.5), t(3)), S(t(2, 1, low=0.5), t(3))))
-def polar(abs: Any, angle: Any) -> Any:  # noqa: A002 - PyTorch's argument name
+def polar(abs: Any, angle: Any) -> Any:
     """A complex tensor from magnitudes and angles.
 
     Args:

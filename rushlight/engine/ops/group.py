@@ -120,10 +120,12 @@ def _kernel(spec: Spec, plan: GroupPlan) -> Any:
         _chunked(rule, scalars, row, targets)
         return targets
 
-    def call(*arrays: Any) -> list[Array]:
+    def call(*arrays: Any) -> Any:
         return owned(arrays, (0,) * len(arrays))
 
-    def owned(arrays: Sequence[Any], references: Sequence[int]) -> list[Array]:
+    single = len(spec.outs) == 1
+
+    def owned(arrays: Sequence[Any], references: Sequence[int]) -> Any:
         """As ``call``; ``references[i]`` is the count at which input ``i`` may be written over."""
         scalars = arrays[:count]
         made: list[Array] = []
@@ -136,7 +138,7 @@ def _kernel(spec: Spec, plan: GroupPlan) -> Any:
             ]
             made += one(rule, scalars, row, own)
             at += width
-        return made
+        return made[0] if single else made
 
     call.owned = owned  # type: ignore[attr-defined]
     return call

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from rushlight.engine.core.dtype import SCALAR_NAMES
 from rushlight.engine.core.shape import Shape, broadcast_shapes, pointwise_strides
-from rushlight.engine.ir.buffers import copy_strided
+from rushlight.engine.ir.buffers import copy_strided, settle
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import GATHER, Op, Spec
+from rushlight.engine.ops.elementwise import broadcast_meta
 from rushlight.engine.ops.view import numpy_sum
 
 Array = np.ndarray
@@ -88,10 +90,12 @@ def locator(ndim: int, dims: Shape) -> Callable[[tuple[Any, ...]], tuple[Any, ..
     return locate
 
 
-def out_of_bounds(arrays: Any, shape: Shape, dims: Shape) -> IndexError:
+def out_of_bounds(arrays: Any, shape: Any, dims: Shape) -> IndexError:
     """PyTorch's error for the first index that is out of range."""
     for array, dim in zip(arrays, dims, strict=False):
         size = shape[dim]
+        if not size:
+            break
         wrong = array[(array >= size) | (array < -size)]
         if wrong.size:
             return IndexError(
@@ -124,7 +128,10 @@ def _embedded(input: Meta, *rest: Any) -> Meta:
 
 def add_rows(target: Array, rows: Array, values: Array) -> None:
     """``target[rows] += values`` where a row that is named twice gets both (``rows`` 1-d)."""
-    if not rows.size:
+    if not rows.size or not values.size:
+        return
+    if target.dtype == np.bool_:
+        np.logical_or.at(target, rows, values)
         return
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]
@@ -137,11 +144,10 @@ def add_rows(target: Array, rows: Array, values: Array) -> None:
         target[ordered[starts]] += np.add.reduceat(values[order], starts, axis=0)
 
 
-def _accumulate(made: Array, locate: Any, indices: tuple[Any, ...], values: Array, dims: Shape) -> None:
+def add_at(
+    made: Array, locate: Any, indices: tuple[Any, ...], values: Array, dims: Shape
+) -> None:
     """Add ``values`` at the places an index names, in one fixed order."""
-    if made.dtype == np.bool_:
-        np.logical_or.at(made, locate(indices), values)
-        return
     if dims == tuple(range(len(dims))) and made.flags.c_contiguous:
         lead = made.shape[: len(dims)]
         positive = [np.where(i < 0, i + n, i) for i, n in zip(indices, lead, strict=False)]
@@ -149,7 +155,9 @@ def _accumulate(made: Array, locate: Any, indices: tuple[Any, ...], values: Arra
         tail = made.shape[len(dims) :]
         shape = np.broadcast_shapes(*[np.shape(i) for i in indices])
         rows = np.broadcast_to(values, (*shape, *tail)).reshape(flat.size, *tail)
-        add_rows(made.reshape(-1, *tail), flat, rows)
+        add_rows(made.reshape(prod(lead), *tail), flat, rows)
+    elif made.dtype == np.bool_:
+        np.logical_or.at(made, locate(indices), values)
     else:
         np.add.at(made, locate(indices), values)
 
@@ -163,7 +171,7 @@ def _kernel_embed(spec: Spec, *attrs: Any) -> Kernel:
     def embed(g: Array, *indices: Any) -> Array:
         made = np.zeros(whole.shape, compute)
         used = tuple(i for i in indices if i is not None)
-        _accumulate(made, locate, used, g.astype(compute, copy=False), dims)
+        add_at(made, locate, used, g.astype(compute, copy=False), dims)
         return made.astype(found, copy=False)
 
     return embed
@@ -242,7 +250,12 @@ def _infer_put(input: Meta, values: Meta, *rest: Any) -> Meta:
         )
     if 0 in [input.shape[d] for d in dims] and 0 not in _index_shape(indices):
         raise IndexError("index is out of bounds for dimension with size 0")
-    return input
+    return written(input)
+
+
+def written(input: Meta) -> Meta:
+    """The layout of a copy that is written to: the input's, if it has no gaps."""
+    return input if input.contiguous else broadcast_meta((input,), input.dtype)
 
 
 def _fits(small: Shape, shape: Shape) -> bool:
@@ -259,6 +272,7 @@ def _kernel_put(spec: Spec, *attrs: Any) -> Kernel:
     compute = numpy_sum(found)
 
     def into(base: Array, values: Any, *indices: Any) -> Array:
+        base = settle(base, meta)
         used = tuple(i for i in indices if i is not None)
         if given.weak:
             values = np.asarray(values).astype(found)
@@ -268,10 +282,10 @@ def _kernel_put(spec: Spec, *attrs: Any) -> Kernel:
             if not accumulate:
                 base[locate(used)] = values
             elif compute == found:
-                _accumulate(base, locate, used, np.asarray(values), dims)
+                add_at(base, locate, used, np.asarray(values), dims)
             else:
                 wide = base.astype(compute)
-                _accumulate(wide, locate, used, np.asarray(values, compute), dims)
+                add_at(wide, locate, used, np.asarray(values, compute), dims)
                 base[...] = wide
         except (IndexError, ValueError):
             raise out_of_bounds(used, shape, dims) from None
@@ -284,13 +298,13 @@ def _kernel_put(spec: Spec, *attrs: Any) -> Kernel:
     return put
 
 
-index_put = Op(
+index_put_op = Op(
     "index_put(Tensor input, Tensor values, Tensor i0, int[] dims, bool accumulate)",
     kind=GATHER,
     infer=_infer_put,
     kernel=_kernel_put,
     grad={
-        "input": lambda g, i0, dims, accumulate: g if accumulate else index_put(
+        "input": lambda g, i0, dims, accumulate: g if accumulate else index_put_op(
             g, 0.0, i0, dims=dims, accumulate=False
         ),
         "values": lambda g, i0, dims: index_op(g, i0, dims=dims),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
+from rushlight.engine.ir.samples import UNARY, S, tc, ti
 from rushlight.engine.ops.arithmetic_power import POSITIVE
 from rushlight.engine.ops.elementwise import FLOAT, pointwise
 

@@ -141,7 +141,7 @@ round_decimals = pointwise(
     inplace=True,
     samples=(*UNARY, S(ti(4)), S(t(5, low=-90.0, high=90.0), decimals=-1), S(t(5), decimals=2)),
 )
-def round(input: Any, *, decimals: int = 0) -> Any:  # noqa: A001 - PyTorch's name
+def round(input: Any, *, decimals: int = 0) -> Any:
     """The nearest whole number, halves to the even one.
 
     Args:

@@ -28,6 +28,11 @@ Array = np.ndarray
 _TYPE_NAMES: dict[dtype, str] = {**C_NAMES, int64: "long int", int16: "short int"}
 
 
+def type_name(found: dtype) -> str:
+    """A type as PyTorch's messages about C++ types spell it: ``"long int"``."""
+    return _TYPE_NAMES.get(found, found.name)
+
+
 def conj(x: Any) -> Any:
     """The complex conjugate, ``x`` itself where it is real."""
     return x.conj() if x.dtype.is_complex else x
@@ -38,8 +43,7 @@ def require_one_dtype(mat1: Meta, mat2: Meta) -> None:
     if mat1.dtype is not mat2.dtype:
         raise RuntimeError(
             f"expected m1 and m2 to have the same dtype, but got: "
-            f"{_TYPE_NAMES.get(mat1.dtype, mat1.dtype.name)} != "
-            f"{_TYPE_NAMES.get(mat2.dtype, mat2.dtype.name)}\n"
+            f"{type_name(mat1.dtype)} != {type_name(mat2.dtype)}\n"
             f"Convert one of them, for example with .to({mat2.dtype!r})."
         )
     if mat1.dtype is bool_:

@@ -1,16 +1,21 @@
-"""Pooling over windows of one to three dimensions."""
+"""Pooling by the largest element: over windows, over nearly equal parts, and back again.
+
+Every kernel looks at its input as (rows, *spatial): what stands before the spatial axes, a batch
+and channels or channels alone, is one axis to it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import int64
+from rushlight.engine.core.dtype import BOOL, COMPLEX, SCALAR_NAMES, int64
 from rushlight.engine.core.shape import Shape, contiguous_strides
 from rushlight.engine.ir.graph import Meta, make_meta
-from rushlight.engine.ir.op import OTHER, Op, Spec
+from rushlight.engine.ir.op import GATHER, OTHER, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
 
 Array = np.ndarray
@@ -30,7 +35,7 @@ def pooled_size(
     return tuple(out)
 
 
-def _padded_end(n: int, k: int, s: int, p: int, d: int, count: int) -> int:
+def padded_end(n: int, k: int, s: int, p: int, d: int, count: int) -> int:
     """Padding needed behind the data so that every window fits."""
     return max((count - 1) * s + d * (k - 1) + 1 - n - p, 0)
 
@@ -38,66 +43,73 @@ def _padded_end(n: int, k: int, s: int, p: int, d: int, count: int) -> int:
 def window_view(
     x: Array, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, out: Shape, fill: Any
 ) -> Array:
-    """A view (N, C, *out, *kernel) of ``x`` padded with ``fill``."""
-    rows = list(zip(x.shape[2:], kernel, stride, padding, dilation, out, strict=True))
-    ends = [_padded_end(*row) for row in rows]
+    """A view (rows, *out, *kernel) of ``x`` (rows, *spatial) padded with ``fill``."""
+    rows = list(zip(x.shape[1:], kernel, stride, padding, dilation, out, strict=True))
+    ends = [padded_end(*row) for row in rows]
     if any(padding) or any(ends):
-        pads = [(0, 0), (0, 0), *zip(padding, ends, strict=True)]
+        pads = [(0, 0), *zip(padding, ends, strict=True)]
         x = np.pad(x, pads, constant_values=fill)
-    n, c, *steps = x.strides
+    first, *steps = x.strides
     outer = [step * s for step, s in zip(steps, stride, strict=True)]
     inner = [step * d for step, d in zip(steps, dilation, strict=True)]
     return np.lib.stride_tricks.as_strided(
-        x, (*x.shape[:2], *out, *kernel), (n, c, *outer, *inner), writeable=False
+        x, (x.shape[0], *out, *kernel), (first, *outer, *inner), writeable=False
     )
 
 
-def _check_size(out: Shape, input: Meta) -> None:
+def check_windows(input: Meta, out: Shape) -> None:
+    """PyTorch's error for a window that does not fit."""
     if any(n <= 0 for n in out):
-        size = "x".join(map(str, input.shape[1:]))
-        made = "x".join(map(str, (input.shape[1], *out)))
+        shape = tuple(input.shape[-len(out) - 1 :])
+        size = "x".join(map(str, shape))
+        made = "x".join(map(str, (shape[0], *[max(n, 0) for n in out])))
         raise RuntimeError(
             f"Given input size: ({size}). Calculated output size: ({made}). "
             "Output size is too small"
         )
 
 
+def refuse_types(input: Meta, kernel_name: str) -> None:
+    """PyTorch's error for booleans and complex numbers, which have no order."""
+    if input.dtype.category in (BOOL, COMPLEX):
+        raise NotImplementedError(
+            f"\"{kernel_name}\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
+        )
+
+
 def _max_infer(
     input: Meta, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, ceil: bool
 ) -> tuple[Meta, Meta]:
-    for k, p in zip(kernel, padding, strict=True):
-        if p > k // 2:
-            raise RuntimeError(
-                f"pad should be at most half of effective kernel size, but got pad={p}, "
-                f"kernel_size={k} and dilation=1"
-            )
-    out = pooled_size(tuple(input.shape[2:]), kernel, stride, padding, dilation, ceil)
-    _check_size(out, input)
-    shape = (*input.shape[:2], *out)
+    nd = len(kernel)
+    size = tuple(input.shape[-nd:])
+    out = pooled_size(size, kernel, stride, padding, dilation, ceil)
+    check_windows(input, out)
+    refuse_types(input, f"max_pool{nd}d")
+    shape = (*input.shape[:-nd], *out)
     return make_meta(shape, input.dtype), make_meta(shape, int64)
 
 
-def _lowest(found: np.dtype) -> Any:
-    if found.kind in "iu":
-        return np.iinfo(found).min
-    return -np.inf
+def lowest(found: np.dtype) -> Any:
+    """The smallest number of a type."""
+    return np.iinfo(found).min if found.kind in "iu" else -np.inf
 
 
 def _places(
     size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, out: Shape
 ) -> Array:
-    """The flat index in the input of every place of every window, -1 outside, (windows, places)."""
+    """The flat index in the input of every place of every window, (windows, places)."""
     flat = np.zeros((1,) * (2 * len(size)), np.int64)
-    inside = np.ones(flat.shape, np.bool_)
+    inside = np.ones((1,) * (2 * len(size)), np.bool_)
     steps = contiguous_strides(size)
-    rows = zip(size, kernel, stride, padding, dilation, out, strict=True)
-    for axis, (n, k, s, p, d, o) in enumerate(rows):
+    for axis, (n, k, s, p, d, o) in enumerate(
+        zip(size, kernel, stride, padding, dilation, out, strict=True)
+    ):
         line = np.arange(o)[:, None] * s + np.arange(k)[None, :] * d - p
         shape = [1] * (2 * len(size))
         shape[axis], shape[len(size) + axis] = o, k
         flat = flat + line.reshape(shape) * steps[axis]
         inside = inside & ((line >= 0) & (line < n)).reshape(shape)
-    return np.where(inside, flat, -1).reshape(int(np.prod(out)), -1)
+    return np.where(inside, flat, -1).reshape(prod(out), -1)
 
 
 def _max_kernel(
@@ -105,243 +117,251 @@ def _max_kernel(
 ) -> Callable[[Array], tuple[Array, Array]]:
     source = spec.inputs[0]
     assert source is not None
-    out = tuple(spec.out.shape)
-    size = tuple(source.shape[2:])
-    places = _places(size, kernel, stride, padding, dilation, out[2:])
-    windows = np.arange(places.shape[0])
-    lowest = _lowest(source.dtype.numpy)
-    floating = source.dtype.is_floating_point
-
-    flat_out = (*out[:2], windows.size)
-    columns = np.ascontiguousarray(places.T)
+    out, nd = tuple(spec.out.shape), len(kernel)
+    size, windows = tuple(source.shape[-nd:]), out[-nd:]
+    places = _places(size, kernel, stride, padding, dilation, windows)
+    number = np.arange(places.shape[0])
+    fill = lowest(source.dtype.numpy)
+    # the first place of every window that is not padding: the answer where all are -inf
+    first = (places >= 0).argmax(-1) if places.size else None
 
     def call(x: Array) -> tuple[Array, Array]:
-        view = window_view(x, kernel, stride, padding, dilation, out[2:], lowest)
-        best, values = _largest(view, kernel, floating)
-        best, values = best.reshape(flat_out), values.reshape(flat_out)
-        if floating and any(padding) and np.isneginf(values).any():
-            best = _inside(best, values, places)
-        # windows are numbered alike in every channel, so one row of the table serves all
-        indices = places.ravel().take(best + windows * columns.shape[0])
+        if 0 in out:
+            return np.zeros(out, x.dtype), np.zeros(out, np.int64)
+        rows = x.reshape(-1, *size)
+        view = window_view(rows, kernel, stride, padding, dilation, windows, fill)
+        flat = view.reshape(rows.shape[0], *places.shape)
+        best = flat.argmax(-1)
+        indices = places[number, best]
+        if (indices < 0).any():
+            best = np.where(indices < 0, first, best)
+            indices = places[number, best]
+        values = np.take_along_axis(flat, best[..., None], -1)
         return values.reshape(out), indices.reshape(out)
 
     return call
 
 
-def _largest(view: Array, kernel: Shape, floating: bool) -> tuple[Array, Array]:
-    """Number and value of the largest place of every window; the first NaN wins."""
-    start, *others = np.ndindex(*kernel)
-    values = np.array(view[(..., *start)])
-    best = np.zeros(values.shape, np.int64)
-    for number, place in enumerate(others, 1):
-        candidate = view[(..., *place)]
-        better = candidate > values
-        if floating:
-            better |= (candidate != candidate) & (values == values)
-        np.maximum(values, candidate, out=values)
-        np.maximum(best, better.view(np.int8) * np.int64(number), out=best)
-    return best, values
+def _max_pool(name: str, nd: int) -> Op:
+    def gradient(g0: Any, result1: Any, input_meta: Meta) -> Any:
+        return pool_scatter(g0, result1, shape=tuple(input_meta.shape), nd=nd)
+
+    return Op(
+        f"{name}(Tensor input, int[] kernel, int[] stride, int[] padding, int[] dilation, "
+        "bool ceil)",
+        kind=OTHER,
+        infer=_max_infer,
+        kernel=_max_kernel,
+        grad={"input": gradient},
+        differentiable=1,
+        grad_name=f"MaxPool{nd}DWithIndices",
+    )
 
 
-def _inside(best: Array, values: Array, places: Array) -> Array:
-    """Where every element of a window is -inf, the first one that is not padding."""
-    first = (places >= 0).argmax(-1)
-    return np.where(np.isneginf(values), np.broadcast_to(first, best.shape), best)
+max_pool = _max_pool("max_pool", 2)
+max_pool3 = _max_pool("max_pool3", 3)
 
 
-max_pool = Op(
-    "max_pool(Tensor input, int[] kernel, int[] stride, int[] padding, int[] dilation, bool ceil)",
-    kind=OTHER,
-    infer=_max_infer,
-    kernel=_max_kernel,
-    grad={"input": lambda g0, result1, input_meta: pool_scatter(
-        g0, result1, shape=tuple(input_meta.shape))},
-    differentiable=1,
-    grad_name="MaxPool2DWithIndices",
-)  # fmt: skip
+# the largest element of nearly equal parts -------------------------------------------------------
 
 
-def _scatter_kernel(spec: Spec, shape: Shape) -> Callable[[Array, Array], Array]:
-    rows = int(np.prod(shape[:2]))
-    size = int(np.prod(shape[2:]))
+def part_bounds(size: int, parts: int) -> list[tuple[int, int]]:
+    """Where each of ``parts`` nearly equal parts of an axis begins and ends."""
+    return [(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
+
+
+def _part_places(size: Shape, parts: Shape) -> Array:
+    """The flat index of every element of every part, (parts, places).
+
+    Parts that are smaller than the largest one repeat their last elements.
+    """
+    flat = np.zeros((1,) * (2 * len(size)), np.int64)
+    steps = contiguous_strides(size)
+    for axis, (n, m) in enumerate(zip(size, parts, strict=True)):
+        bounds = part_bounds(n, m)
+        longest = max((b - a for a, b in bounds), default=0)
+        line = np.array([[min(a + j, b - 1) for j in range(longest)] for a, b in bounds], np.int64)
+        shape = [1] * (2 * len(size))
+        shape[axis], shape[len(size) + axis] = m, longest
+        flat = flat + line.reshape(shape) * steps[axis]
+    return flat.reshape(prod(parts), -1)
+
+
+def check_parts(name: str, input: Meta, nd: int, channels: bool) -> None:
+    """PyTorch's errors for an input that cannot be cut into parts."""
+    if input.ndim not in (nd + 1, nd + 2):
+        colon = ":" if name.startswith("adaptive_max") and nd > 1 else ""
+        raise RuntimeError(
+            f"{name}(): Expected {nd + 1}D or {nd + 2}D tensor, but got{colon} {list(input.shape)}"
+        )
+    start = input.ndim - nd - (1 if channels else 0)
+    for axis in range(max(start, 1), input.ndim):
+        if input.shape[axis] == 0:
+            raise RuntimeError(
+                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but "
+                f"input has sizes {list(input.shape)} with dimension {axis} being empty"
+            )
+
+
+def _adaptive_infer(input: Meta, size: Shape) -> tuple[Meta, Meta]:
+    nd = len(size)
+    if min(size, default=0) < 0:
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(size)}: "
+            f"{[*input.shape[:-nd], *size]}"
+        )
+    if input.dtype.category < 2:
+        raise NotImplementedError(
+            f"\"adaptive_max_pool{nd}d\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
+        )
+    shape = (*input.shape[:-nd], *size)
+    return make_meta(shape, input.dtype), make_meta(shape, int64)
+
+
+def _adaptive_kernel(spec: Spec, size: Shape) -> Callable[[Array], tuple[Array, Array]]:
+    source = spec.inputs[0]
+    assert source is not None
+    out, nd = tuple(spec.out.shape), len(size)
+    places = _part_places(tuple(source.shape[-nd:]), size)
+    number = np.arange(places.shape[0])
+    elements = prod(source.shape[-nd:])
+
+    def call(x: Array) -> tuple[Array, Array]:
+        if 0 in out:
+            return np.zeros(out, x.dtype), np.zeros(out, np.int64)
+        flat = x.reshape(-1, elements)[:, places]
+        best = flat.argmax(-1)
+        values = np.take_along_axis(flat, best[..., None], -1)
+        return values.reshape(out), places[number, best].reshape(out)
+
+    return call
+
+
+def _adaptive_max_pool(name: str, nd: int) -> Op:
+    def gradient(g0: Any, result1: Any, input_meta: Meta) -> Any:
+        return pool_scatter(g0, result1, shape=tuple(input_meta.shape), nd=nd)
+
+    return Op(
+        f"{name}(Tensor input, int[] size)",
+        kind=OTHER,
+        infer=_adaptive_infer,
+        kernel=_adaptive_kernel,
+        grad={"input": gradient},
+        differentiable=1,
+        grad_name=f"AdaptiveMaxPool{nd}D",
+    )
+
+
+adaptive_max_pool2 = _adaptive_max_pool("adaptive_max_pool2", 2)
+adaptive_max_pool3 = _adaptive_max_pool("adaptive_max_pool3", 3)
+
+
+# from places to places -------------------------------------------------------------------------
+
+
+def _scatter_kernel(spec: Spec, shape: Shape, nd: int) -> Callable[[Array, Array], Array]:
+    rows, size = prod(shape[:-nd]), prod(shape[-nd:])
     offsets = (np.arange(rows) * size)[:, None]
     compute = numpy_compute(spec.out.dtype)
+    found = spec.out.dtype.numpy
 
     def call(g: Array, indices: Array) -> Array:
+        if not indices.size:
+            return np.zeros(shape, found)
         where = (indices.reshape(rows, -1) + offsets).ravel()
-        weights = g.reshape(-1)
+        weights = g.reshape(-1).astype(compute, copy=False)
         if compute == np.float32:
             made = np.zeros(rows * size, np.float32)
-            np.add.at(made, where, weights.astype(np.float32, copy=False))
+            np.add.at(made, where, weights)
         else:
             made = np.bincount(where, weights=weights, minlength=rows * size)
-        return made.reshape(shape).astype(g.dtype, copy=False)
+        return made.reshape(shape).astype(found, copy=False)
 
     return call
 
 
 pool_scatter = Op(
-    "pool_scatter(Tensor g_out, Tensor indices, int[] shape)",
+    "pool_scatter(Tensor g_out, Tensor indices, int[] shape, int nd)",
     kind=OTHER,
-    infer=lambda g_out, indices, shape: make_meta(shape, g_out.dtype),
+    infer=lambda g_out, indices, shape, nd: make_meta(shape, g_out.dtype),
     kernel=_scatter_kernel,
-    grad={"g_out": lambda g, indices: pool_gather(g, indices)},
-    grad_name="MaxPool2DWithIndicesBackward",
+    grad={"g_out": lambda g, indices, nd: pool_gather(g, indices, nd=nd)},
+    grad_name="MaxPool2DWithIndicesBackwardBackward0",
 )
 
 
-def _gather_kernel(spec: Spec) -> Callable[[Array, Array], Array]:
+def _gather_kernel(spec: Spec, nd: int) -> Callable[[Array, Array], Array]:
     shape = tuple(spec.out.shape)
+    rows = prod(shape[:-nd])
 
     def call(x: Array, indices: Array) -> Array:
-        flat = x.reshape(*x.shape[:2], -1)
-        return np.take_along_axis(flat, indices.reshape(*x.shape[:2], -1), -1).reshape(shape)
+        if not indices.size:
+            return np.zeros(shape, x.dtype)
+        flat = x.reshape(rows, -1)
+        return np.take_along_axis(flat, indices.reshape(rows, -1), -1).reshape(shape)
 
     return call
 
 
 pool_gather = Op(
-    "pool_gather(Tensor input, Tensor indices)",
-    kind=OTHER,
-    infer=lambda input, indices: make_meta(tuple(indices.shape), input.dtype),
+    "pool_gather(Tensor input, Tensor indices, int nd)",
+    kind=GATHER,
+    infer=lambda input, indices, nd: make_meta(tuple(indices.shape), input.dtype),
     kernel=_gather_kernel,
-    grad={"input": lambda g, indices, input_meta: pool_scatter(
-        g, indices, shape=tuple(input_meta.shape))},
-    grad_name="Gather",
-)  # fmt: skip
-
-
-# average ---------------------------------------------------------------------------------------
-
-
-def _avg_infer(
-    input: Meta, kernel: Shape, stride: Shape, padding: Shape, ceil: bool, count_padding: bool,
-    divisor: int | None,
-) -> Meta:  # fmt: skip
-    one = (1,) * len(kernel)
-    out = pooled_size(tuple(input.shape[2:]), kernel, stride, padding, one, ceil)
-    _check_size(out, input)
-    return make_meta((*input.shape[:2], *out), input.dtype)
-
-
-def _divisors(
-    size: Shape, kernel: Shape, stride: Shape, padding: Shape, out: Shape, count_padding: bool
-) -> Array:
-    """How many elements each window averages over."""
-    total = np.ones((1,) * len(size), np.float64)
-    for axis, (n, k, s, p, o) in enumerate(zip(size, kernel, stride, padding, out, strict=True)):
-        start = np.arange(o) * s - p
-        stop = np.minimum(start + k, n + p)
-        if not count_padding:
-            start, stop = np.maximum(start, 0), np.minimum(stop, n)
-        shape = [1] * len(size)
-        shape[axis] = o
-        total = total * (stop - start).reshape(shape)
-    return total
-
-
-def _scales(
-    size: Shape, kernel: Shape, stride: Shape, padding: Shape, out: Shape, count_padding: bool,
-    divisor: int | None,
-) -> Any:  # fmt: skip
-    if divisor is not None:
-        return 1.0 / divisor
-    return 1.0 / _divisors(size, kernel, stride, padding, out, count_padding)
-
-
-def _avg_kernel(
-    spec: Spec, kernel: Shape, stride: Shape, padding: Shape, ceil: bool, count_padding: bool,
-    divisor: int | None,
-) -> Callable[[Array], Array]:  # fmt: skip
-    source = spec.inputs[0]
-    assert source is not None
-    out = tuple(spec.out.shape)
-    found = spec.out.dtype.numpy
-    compute = numpy_compute(spec.out.dtype)
-    scale = np.asarray(
-        _scales(tuple(source.shape[2:]), kernel, stride, padding, out[2:], count_padding, divisor)
-    ).astype(compute)
-    one = (1,) * len(kernel)
-    axes = tuple(range(len(out), len(out) + len(kernel)))
-
-    def call(x: Array) -> Array:
-        view = window_view(x.astype(compute, copy=False), kernel, stride, padding, one, out[2:], 0)
-        total: Array = view.sum(axis=axes) * scale
-        return total.astype(found, copy=False)
-
-    return call
-
-
-def _avg_grad_kernel(
-    spec: Spec, shape: Shape, kernel: Shape, stride: Shape, padding: Shape, count_padding: bool,
-    divisor: int | None,
-) -> Callable[[Array], Array]:  # fmt: skip
-    source = spec.inputs[0]
-    assert source is not None
-    out, size = tuple(source.shape[2:]), shape[2:]
-    compute = numpy_compute(spec.out.dtype)
-    scale = np.asarray(
-        _scales(size, kernel, stride, padding, out, count_padding, divisor)
-    ).astype(compute)
-    rows = list(zip(size, kernel, stride, padding, out, strict=True))
-    padded = [n + p + max(_padded_end(n, k, s, p, 1, o), p) for n, k, s, p, o in rows]
-
-    def call(g: Array) -> Array:
-        share = g.astype(compute, copy=False) * scale
-        made = np.zeros((*shape[:2], *padded), compute)
-        for place in np.ndindex(*kernel):
-            where = tuple(
-                slice(k, k + (o - 1) * s + 1, s)
-                for k, (_, _, s, _, o) in zip(place, rows, strict=True)
-            )
-            made[(slice(None), slice(None), *where)] += share
-        inside = tuple(slice(p, p + n) for n, _, _, p, _ in rows)
-        return np.ascontiguousarray(made[(slice(None), slice(None), *inside)]).astype(
-            g.dtype, copy=False
+    grad={
+        "input": lambda g, indices, input_meta, nd: pool_scatter(
+            g, indices, shape=tuple(input_meta.shape), nd=nd
         )
+    },
+    grad_name="Gather",
+)
+
+
+def _unpool_infer(input: Meta, indices: Meta, size: Shape) -> Meta:
+    if indices.dtype is not int64:
+        raise RuntimeError(
+            f"elements in indices should be type int64 but got: {SCALAR_NAMES[indices.dtype]}"
+        )
+    if indices.shape != input.shape:
+        raise RuntimeError(
+            "Expected shape of indices to be same as that of the input tensor "
+            f"({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}"
+        )
+    return make_meta((*input.shape[: -len(size)], *size), input.dtype)
+
+
+def _unpool_kernel(spec: Spec, size: Shape) -> Callable[[Array, Array], Array]:
+    shape, found = tuple(spec.out.shape), spec.out.dtype.numpy
+    rows, count = prod(shape[: -len(size)]), prod(size)
+    offsets = (np.arange(rows) * count)[:, None]
+
+    def call(x: Array, indices: Array) -> Array:
+        made = np.zeros(rows * count, found)
+        if not indices.size:
+            return made.reshape(shape)
+        if indices.max() >= count or indices.min() < 0:
+            bad = indices[(indices >= count) | (indices < 0)].flat[0]
+            raise RuntimeError(
+                f"Found an invalid max index: {int(bad)} (output volumes are of size "
+                f"{'x'.join(map(str, size))})"
+            )
+        made[(indices.reshape(rows, -1) + offsets).ravel()] = x.reshape(-1)
+        return made.reshape(shape)
 
     return call
 
 
-def _avg_grad(
-    g: Any, input_meta: Meta, kernel: Shape, stride: Shape, padding: Shape, count_padding: bool,
-    divisor: int | None,
-) -> Any:  # fmt: skip
-    return avg_pool_grad(
-        g, shape=tuple(input_meta.shape), kernel=kernel, stride=stride, padding=padding,
-        count_padding=count_padding, divisor=divisor,
-    )  # fmt: skip
+def _unpool(name: str, nd: int) -> Op:
+    return Op(
+        f"{name}(Tensor input, Tensor indices, int[] size)",
+        kind=OTHER,
+        infer=_unpool_infer,
+        kernel=_unpool_kernel,
+        grad={"input": lambda g, indices: pool_gather(g, indices, nd=nd)},
+        may_fail=True,
+        grad_name=f"MaxUnpool{nd}D",
+    )
 
 
-avg_pool = Op(
-    "avg_pool(Tensor input, int[] kernel, int[] stride, int[] padding, bool ceil, "
-    "bool count_padding, int? divisor)",
-    kind=OTHER,
-    infer=_avg_infer,
-    kernel=_avg_kernel,
-    grad={"input": _avg_grad},
-    grad_name="AvgPool2D",
-)
-
-
-def _avg_again(
-    g: Any, g_out_meta: Meta, kernel: Shape, stride: Shape, padding: Shape, count_padding: bool,
-    divisor: int | None,
-) -> Any:  # fmt: skip
-    attrs = {"kernel": kernel, "stride": stride, "padding": padding, "divisor": divisor}
-    for ceil in (False, True):
-        one = (1,) * len(kernel)
-        if pooled_size(g.shape[2:], kernel, stride, padding, one, ceil) == g_out_meta.shape[2:]:
-            break
-    return avg_pool(g, ceil=ceil, count_padding=count_padding, **attrs)
-
-
-avg_pool_grad = Op(
-    "avg_pool_grad(Tensor g_out, int[] shape, int[] kernel, int[] stride, int[] padding, "
-    "bool count_padding, int? divisor)",
-    kind=OTHER,
-    infer=lambda g_out, shape, *_: make_meta(shape, g_out.dtype),
-    kernel=_avg_grad_kernel,
-    grad={"g_out": _avg_again},
-    grad_name="AvgPool2DBackward",
-)
+max_unpool2 = _unpool("max_unpool2", 2)
+max_unpool3 = _unpool("max_unpool3", 3)

@@ -14,7 +14,6 @@ from rushlight.engine.ir.samples import S, t, tb, tc, ti
 from rushlight.engine.ops.arithmetic_rules import Refusal, example, guarded, require_tensor
 from rushlight.engine.ops.elementwise import (
     COMPARE,
-    FLOAT,
     as_floating,
     broadcast_meta,
     numpy_compute,
@@ -168,7 +167,9 @@ def allclose(
     return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
 
 
-@composite(method=True, samples=(S(t(3), t(3)), S(t(3), t(2)), S(ti(2, 2), ti(2, 2)), S(t(0), t(0))))
+@composite(
+    method=True, samples=(S(t(3), t(3)), S(t(3), t(2)), S(ti(2, 2), ti(2, 2)), S(t(0), t(0)))
+)
 def equal(input: Any, other: Any) -> bool:
     """Whether two tensors have the same shape and the same elements.
 

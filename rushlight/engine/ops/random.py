@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from rushlight.engine.core.dtype import dtype, int64
 from rushlight.engine.core.mt19937 import Engine
-from rushlight.engine.core.sampling import dropout_draws, dropout_noise
+from rushlight.engine.core.sampling import (
+    dropout_draws,
+    dropout_noise,
+    uniform,
+    uniform_draws,
+)
+from rushlight.engine.core.sampling_distributions import exponential
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Value, make_meta
 from rushlight.engine.ir.op import RANDOM, Op, Spec, composite, hooks
@@ -42,6 +49,35 @@ def _noise(input: Any, shape: Shape, p: float) -> Any:
     return dropout_noise_op(
         hooks.wrap(Value(_STREAM, -1, stream)), float(p), shape=shape, dtype=input.dtype
     )
+
+
+def _fill_kernel(spec: Spec, kind: str, shape: Shape, dtype: dtype) -> Callable[..., np.ndarray]:
+    if kind == "exponential":
+        return lambda stream: exponential(stream, shape, 1.0, dtype).reshape(shape)
+    return lambda stream: uniform(stream, shape, dtype).reshape(shape)
+
+
+random_fill = Op(
+    "random_fill(Tensor stream, str kind, int[] shape, dtype dtype)",
+    kind=RANDOM,
+    infer=lambda stream, kind, shape, dtype: make_meta(shape, dtype),
+    kernel=_fill_kernel,
+)
+
+
+def _random(kind: str, shape: Shape, dtype: dtype, draws: int) -> Any:
+    stream = hooks.wrap(Value(_STREAM, -1, default_engine.reserve(draws)))
+    return random_fill(stream, kind=kind, shape=shape, dtype=dtype)
+
+
+def uniform_noise(shape: Shape, dtype: dtype) -> Any:
+    """Uniform numbers from [0, 1) as ``torch.rand`` gives them, drawn when they are needed."""
+    return _random("uniform", shape, dtype, uniform_draws(prod(shape), dtype))
+
+
+def exponential_noise(shape: Shape, dtype: dtype) -> Any:
+    """Exponential numbers as ``exponential_()`` writes them, drawn when they are needed."""
+    return _random("exponential", shape, dtype, 2 * prod(shape))
 
 
 def _check(p: float) -> None:

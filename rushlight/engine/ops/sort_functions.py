@@ -194,5 +194,3 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
     """
     return _one(records.mode, return_types.mode, input, dim, keepdim)
 
-
-# quantiles -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import dtype
+from rushlight.engine.core.dtype import SCALAR_NAMES, dtype
 from rushlight.engine.core.shape import (
     Shape,
     contiguous_strides,
@@ -130,7 +130,7 @@ def _expand_infer(input: Meta, size: Shape) -> Meta:
     lead = len(size) - input.ndim
     if lead < 0:
         raise RuntimeError(
-            f"expand(torch.{input.dtype!r}{{{list(input.shape)}}}, size={list(size)}): the number "
+            f"expand(torch.{SCALAR_NAMES[input.dtype]}Tensor{{{list(input.shape)}}}, size={list(size)}): the number "
             f"of sizes provided ({len(size)}) must be greater or equal to the number of dimensions "
             f"in the tensor ({input.ndim})"
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from rushlight.engine.core.shape import normalize_dim
 from rushlight.engine.ir.graph import TensorBase
-from rushlight.engine.ir.op import composite, hooks
+from rushlight.engine.ir.op import OTHER, Op, composite, hooks
 from rushlight.engine.ir.samples import S, t
 from rushlight.engine.ops import view as primitive
-from rushlight.engine.ops.conversion import clone_op
 from rushlight.engine.ops.view_functions import sizes_of
 
 
@@ -74,6 +75,29 @@ def transposed(input: Any) -> Any:
     return hooks.record(primitive.t, (input,), ())
 
 
+@composite(namespaces=(), method=True)
+def t_(self: Any) -> Any:
+    """The in-place form of :func:`t`: ``self`` becomes its transpose.
+
+    >>> import rushlight as torch
+    >>> torch.ones(2, 3).t_().shape
+    torch.Size([3, 2])
+    """
+    if self.ndim > 2:
+        raise RuntimeError(f"t_() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
+    return hooks.become(primitive.t, self, ())
+
+
+def _transpose_in_place(self: Any, dim0: int, dim1: int) -> Any:
+    """``self`` with two axes swapped, in place."""
+    dims = normalize_dim(dim0, self.ndim), normalize_dim(dim1, self.ndim)
+    return hooks.become(primitive.transpose, self, dims)
+
+
+for _name in ("transpose_", "swapaxes_", "swapdims_"):
+    composite(name=_name, namespaces=(), method=True)(_transpose_in_place)
+
+
 @composite(name="reversed_axes", namespaces=(), method="_reversed_axes")
 def reversed_axes(self: Any) -> Any:
     """The property ``T``: all axes in reverse order.
@@ -109,6 +133,8 @@ def adjoint(input: Any) -> Any:
     >>> torch.adjoint(torch.tensor([[1 + 2j]]))
     tensor([[1.-2.j]])
     """
+    if input.ndim == 0:
+        return input.conj()
     if input.ndim < 2:
         raise RuntimeError(
             "tensor.adjoint() is only supported on matrices or batches of matrices. Got "
@@ -352,6 +378,21 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     return hooks.record(primitive.slice_, (input,), _narrow(input, dim, start, length))
 
 
+narrow_copy_op = Op(
+    "narrow_copy(Tensor input, int dim, int start, int stop, int step)",
+    kind=OTHER,
+    infer=lambda input, *attrs: primitive.slice_.infer(input, *attrs).like(),
+    kernel=lambda spec, dim, start, stop, step: lambda x: np.ascontiguousarray(
+        x[(slice(None),) * dim + (slice(start, stop),)]
+    ),
+    grad={
+        "input": lambda g, input_meta, dim, start, stop, step: primitive.embed(
+            g, primitive.slice_, input_meta, dim, start, stop, step
+        )
+    },
+)
+
+
 @composite(method=True, samples=_NARROW)
 def narrow_copy(input: Any, dim: int, start: int, length: int) -> Any:
     """Like :func:`narrow`, but a copy.
@@ -360,4 +401,4 @@ def narrow_copy(input: Any, dim: int, start: int, length: int) -> Any:
     >>> torch.narrow_copy(torch.arange(5), 0, 1, 2)
     tensor([1, 2])
     """
-    return clone_op(hooks.record(primitive.slice_, (input,), _narrow(input, dim, start, length)))
+    return hooks.record(narrow_copy_op, (input,), _narrow(input, dim, start, length))

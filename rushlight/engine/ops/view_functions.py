@@ -20,7 +20,6 @@ from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t
 from rushlight.engine.ops import view as primitive
-from rushlight.engine.ops.conversion import clone_op
 from rushlight.engine.ops.view_window import view_dtype
 
 
@@ -209,7 +208,10 @@ def ravel(input: Any) -> Any:
     >>> torch.ravel(torch.ones(2, 2))
     tensor([1., 1., 1., 1.])
     """
-    return _reshape(input, (-1,)) if input.numel() else _reshape(input, (0,))
+    meta = input._value.meta
+    if not meta.contiguous:
+        input = primitive.as_layout(input, strides=contiguous_strides(meta.shape))
+    return hooks.record(primitive.view, (input,), ((meta.numel,),))
 
 
 @composite(method=True, samples=(S(t(2, 6), 1, (2, 3)), S(t(2, 6), -1, (-1, 2)), S(t(4), 0, (2, 2))))
@@ -222,6 +224,11 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     >>> torch.unflatten(torch.ones(2, 6), 1, (2, 3)).shape
     torch.Size([2, 2, 3])
     """
+    if not input.ndim:
+        raise RuntimeError(
+            "unflatten got an unexpected error:\nDimension specified as 0 but tensor has no "
+            "dimensions"
+        )
     dim = normalize_dim(dim, input.ndim)
     listed = [int(size) for size in sizes]
     if not listed:
@@ -252,17 +259,29 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     >>> torch.squeeze(torch.ones(1, 3, 1)).shape
     torch.Size([3])
     """
-    return hooks.record(*_squeezed(input, dim))
+    op, dims = _squeezed(input, dim)
+    return hooks.record(op, (input,), (dims,))
 
 
-def _squeezed(input: Any, dim: Any) -> tuple[Any, tuple[Any], tuple[Any, ...]]:
+@composite(namespaces=(), method=True)
+def squeeze_(self: Any, dim: Any = None) -> Any:
+    """The in-place form of :func:`squeeze`: ``self`` loses axes of size 1.
+
+    >>> import rushlight as torch
+    >>> torch.ones(1, 3).squeeze_().shape
+    torch.Size([3])
+    """
+    op, dims = _squeezed(self, dim)
+    return hooks.become(op, self, (dims,))
+
+
+def _squeezed(input: Any, dim: Any) -> tuple[Any, Shape]:
     ndim = input._value.meta.ndim
     if dim is None:
-        return primitive.squeeze_all, (input,), (tuple(range(ndim)),)
+        return primitive.squeeze_all, tuple(range(ndim))
     if isinstance(dim, (tuple, list)):
-        dims = normalize_dims(dim, ndim) if dim else ()
-        return primitive.squeeze_several, (input,), (dims,)
-    return primitive.squeeze, (input,), ((normalize_dim(dim, ndim),),)
+        return primitive.squeeze_several, normalize_dims(dim, ndim) if dim else ()
+    return primitive.squeeze, (normalize_dim(dim, ndim),)
 
 
 @composite(method=True, samples=(S(t(3, 4), 0), S(t(3, 4), -1), S(t(3, 4), 1), S(t(), 0)))
@@ -277,3 +296,37 @@ def unsqueeze(input: Any, dim: int) -> Any:
     """
     dim = normalize_dim(dim, input._value.meta.ndim + 1)
     return hooks.record(primitive.unsqueeze, (input,), (dim,))
+
+
+@composite(namespaces=(), method=True)
+def unsqueeze_(self: Any, dim: int) -> Any:
+    """The in-place form of :func:`unsqueeze`: ``self`` gets an axis of size 1.
+
+    >>> import rushlight as torch
+    >>> torch.ones(3).unsqueeze_(0).shape
+    torch.Size([1, 3])
+    """
+    dim = normalize_dim(dim, self._value.meta.ndim + 1)
+    return hooks.become(primitive.unsqueeze, self, (dim,))
+
+
+@composite(samples=(S(t(2, 3)), S(t()), S(t(0))))
+def numel(input: Any) -> int:
+    """The number of elements.
+
+    >>> import rushlight as torch
+    >>> torch.numel(torch.ones(2, 3))
+    6
+    """
+    return int(input._value.meta.numel)
+
+
+@composite(samples=(S(t(2)), S(1.0)))
+def is_tensor(obj: Any) -> bool:
+    """Whether ``obj`` is a tensor.
+
+    >>> import rushlight as torch
+    >>> torch.is_tensor([1, 2])
+    False
+    """
+    return isinstance(obj, TensorBase)

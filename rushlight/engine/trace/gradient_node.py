@@ -68,7 +68,7 @@ class Plan:
             return "needs", None
         if name == "gradients":
             return "gradients", None
-        if name.startswith("result"):
+        if name.startswith("result") and (op.variadic or name not in op.input_names):
             index = int(name[6:] or 0)
             return "output", (len(self.inputs) + self.outputs.index(index), index)
         if name == "metas":

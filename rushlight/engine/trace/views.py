@@ -135,6 +135,33 @@ def _view_edge(spec: Spec, edge: Any) -> Any:
     return ((op.node_class or node_class(op))(spec, plan_for(op, (True,)), (edge,), []), 0)
 
 
+def become_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
+    """Let the tensor itself look at its memory through a view operation: ``x.t_()``."""
+    check_inplace(tensor)
+    if tensor._alias is None:
+        value = tensor._value
+        key = ((value.meta,), attrs)
+        spec = op.specs.get(key) or op.specialize(*key)
+        if mode.grad and tensor._edge is not None:
+            tensor._edge = _view_edge(spec, tensor._edge)
+        tensor._value = apply_view(spec, value)
+        tensor._version_count += 1
+        return tensor
+    made = make_view(op, tensor, attrs)
+    if tensor._base is None:
+        # others may have been taken from it: an unnamed tensor stands where it stood
+        root = object.__new__(mode.tensor)
+        root._value, root._alias, root._chain = tensor._value, tensor._alias, tensor._chain
+        root._seen, root._base, root._base_edge = tensor._seen, None, None
+        root._edge = tensor._edge
+        tensor._base = root
+    tensor._base_edge = tensor._base._edge
+    tensor._value, tensor._chain, tensor._seen = made._value, made._chain, made._seen
+    if mode.grad or tensor._edge is None:
+        tensor._edge = made._edge
+    return tensor
+
+
 def refresh_edge(tensor: Any) -> None:
     """Derive the ``grad_fn`` of a view anew after its base has got another one."""
     base = tensor._base
@@ -305,4 +332,5 @@ def _write_through(whole: Value, target: Value, value: Value) -> Value:
 
 mode.view = make_view
 hooks.views = make_views
+hooks.become = become_view
 hooks.write = write

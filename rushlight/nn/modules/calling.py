@@ -8,6 +8,7 @@ from typing import Any
 
 from rushlight._tensor import Tensor
 from rushlight.autograd.function import Function
+from rushlight.engine.ops.matmul import linear, matmul_nt
 from rushlight.engine.trace.recorder import mode
 from rushlight.nn.modules.hooks import BoundHook, Hook, everywhere
 
@@ -251,11 +252,33 @@ def _register_old_hooks(module: Any, hooks: list[Hook], args: Any, result: Any) 
     node = first.grad_fn
     if node is None:
         return
+    weight = _TRANSPOSED.get(getattr(getattr(node, "spec", None), "op", None))
     for hook in hooks:
-        node.register_hook(BoundHook(hook, module))
+        bound = BoundHook(hook, module)
+        node.register_hook(bound if weight is None else _turned(bound, weight))
     problem = _what_old_hooks_miss(args, result, node)
     if problem:
         warnings.warn(problem, FutureWarning, stacklevel=5)
+
+
+#: Products that take their second factor as it is, where PyTorch's take its transpose: the number
+#: of that input. Old backward hooks see the gradient of the transpose.
+_TRANSPOSED = {linear: 2, matmul_nt: 1}
+
+
+def _turned(hook: Hook, weight: int) -> Hook:
+    """``hook`` for a node whose input ``weight`` is transposed in PyTorch's graph."""
+
+    def turn(gradients: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(
+            g.t() if i == weight and g is not None else g for i, g in enumerate(gradients)
+        )
+
+    def call(grad_input: Sequence[Any], grad_output: Sequence[Any]) -> Any:
+        changed = hook(turn(grad_input), grad_output)
+        return None if changed is None else turn(changed)
+
+    return call
 
 
 def _what_old_hooks_miss(args: Any, result: Any, node: Any) -> str | None:

@@ -15,7 +15,7 @@ from rushlight.nn.parameter import Parameter, is_lazy
 EXTRA_STATE = "_extra_state"
 
 
-class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """What ``load_state_dict`` returns: the keys that one side lacks."""
 
     __slots__ = ()
@@ -242,7 +242,7 @@ class ModuleState:
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> IncompatibleKeys:
+    ) -> _IncompatibleKeys:
         """Copy a state, as ``state_dict`` gives it, into this module and those below it.
 
         Args:
@@ -281,7 +281,7 @@ class ModuleState:
             raise RuntimeError(
                 f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}"
             )
-        return IncompatibleKeys(loading.missing, loading.unexpected)
+        return _IncompatibleKeys(loading.missing, loading.unexpected)
 
 
 class _Loading:
@@ -308,7 +308,7 @@ class _Loading:
                 part = {key: value for key, value in state.items() if key.startswith(below)}
                 self.load(child, part, below)
         for hook in module._load_state_dict_post_hooks.values():
-            if hook(module, IncompatibleKeys(self.missing, self.unexpected)) is not None:
+            if hook(module, _IncompatibleKeys(self.missing, self.unexpected)) is not None:
                 raise AssertionError(
                     "Hooks registered with ``register_load_state_dict_post_hook`` are not "
                     "expected to return new values, if incompatible_keys need to be modified, it "

@@ -86,7 +86,7 @@ def convolution_weight_grad(
     return _or_numpy(prepare)
 
 
-@register_kernel("max_pool")
+@register_kernel("max_pool", "max_pool3")
 def max_pool(
     spec: Spec, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, ceil: bool
 ) -> Kernel | None:
@@ -94,9 +94,20 @@ def max_pool(
     (x,) = spec.inputs
     if not _usable(spec) or x is None:
         return None
-    size = tuple(x.shape)
-    return _or_numpy(
-        lambda: prepare_max_pool(
-            size, kernel, stride, padding, dilation, ceil, np.dtype(np.float32)
+    size, out = tuple(x.shape), tuple(spec.out.shape)
+    batch = size if len(size) == len(kernel) + 2 else (1, *size)
+
+    def prepare() -> Kernel:
+        pool = prepare_max_pool(
+            batch, kernel, stride, padding, dilation, ceil, np.dtype(np.float32)
         )
-    )
+        if batch is size:
+            return pool
+
+        def single(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            values, indices = pool(x.reshape(batch))
+            return values.reshape(out), indices.reshape(out)
+
+        return single
+
+    return _or_numpy(prepare)

@@ -10,7 +10,7 @@ import ctypes.util
 import importlib.metadata
 import sys
 from collections.abc import Iterator
-from ctypes import POINTER, c_char_p, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ MAX_DIMENSIONS = 12
 Dimensions = c_int64 * MAX_DIMENSIONS
 
 # Element types.
-FLOAT16, BFLOAT16, FLOAT32 = 1, 2, 3
+FLOAT16, BFLOAT16, FLOAT32, INT32, UINT8 = 1, 2, 3, 4, 6
 
 # What a primitive computes.
 FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
@@ -127,6 +127,10 @@ _SIGNATURES: dict[str, list[Any]] = {
         for kind in ("convolution", "deconvolution")
         for direction, arguments in _CONVOLUTION.items()
     },
+    "sgemm": (
+        [c_char, c_char, *[c_int64] * 3, c_float, c_void_p, c_int64, c_void_p, c_int64, c_float]
+        + [c_void_p, c_int64]
+    ),
     "matmul_primitive_desc_create": [_OUT, c_void_p, *[c_void_p] * 5],
     "pooling_forward_primitive_desc_create": (
         [_OUT, c_void_p, c_int, c_int, c_void_p, c_void_p, *[_DIMS] * 5, c_void_p]

@@ -95,9 +95,7 @@ class Geometry:
         """Cost on one thread, roughly."""
         windows = prod((self.x_shape if self.transposed else self.y_shape)[2:]) * self.x_shape[0]
         elements = prod(self.x_shape) + prod(self.w_shape) + prod(self.y_shape)
-        return threads.cost(
-            2 * windows * prod(self.w_shape), 2 * elements * self.dtype.itemsize
-        )
+        return threads.cost(2 * windows * prod(self.w_shape), 2 * elements * self.dtype.itemsize)
 
     def w_descriptor(self) -> Descriptor:
         """The weights as oneDNN reads them: ([groups,] out, in, ...)."""
@@ -123,14 +121,14 @@ class Geometry:
 def choose_layout(geometry: Geometry, direction: str) -> str:
     """The layout inside a convolution whose arrays are plain (N, C, ...) outside.
 
-    Reordering into blocks of channels pays nearly always. Measured on one core of a Zen 5 processor, with
-    AVX-512 and restricted to AVX2, reorders included, in microseconds (blocked / channels last / plain):
+    Blocks of channels pay nearly always. Where they do not, in microseconds on one core of a Zen 5
+    processor, reorders included, as blocked / channels last / plain:
 
-    - input gradient for 3 channels of 16×32×32 images: 1380 / - / 505; for 1 channel 875 / 1095 / 169
-    - 1×1 window, 256 to 64 channels at 28×28: 479 / 648 / 400; but at 7×7 415 / 555 / 540
-    - weight gradient with 6 input channels: 34 / 17 / 39; 12: 411 / 264 / 540; 3: 39 / 51 / 134
-    - 256 channels at 8×8: forward 5230 / 3970 / 5830; 64 at 32×32: 5170 / 5610 / 8490
-    - weight gradient, 512 channels at 4×4 (the reorder of the weights): 7900 / 6600 / 6350
+    - input gradient for 3 channels of 16×32×32 images: 1380 / 1400 / 505
+    - 1×1 window, 256 to 64 channels at 28×28: 479 / 648 / 400, but at 7×7: 415 / 555 / 540
+    - weight gradient with 6 input channels: 34 / 17 / 39; with 12: 411 / 264 / 540
+    - 256 channels at 8×8, forward: 5230 / 3970 / 5830, but 64 at 32×32: 5170 / 5610 / 8490
+    - weight gradient, 512 channels at 4×4, most of it reorders: 7900 / 6600 / 6350
     """
     if geometry.groups > 1 or geometry.transposed or geometry.dtype != np.float32:
         return BLOCKED

@@ -129,8 +129,8 @@ class Kernel:
     """
 
     __slots__ = (
-        "_internal", "_outside", "_scratch", "base", "executions", "handles", "pointers", "primitives",
-        "threads",
+        "_internal", "_outside", "_scratch", "base", "executions", "handles", "pointers",
+        "primitives", "threads",
     )  # fmt: skip
 
     def __init__(
@@ -202,7 +202,7 @@ class Operation:
     """A prepared operation without its Python face: `launcher` makes the function that runs it.
 
     Args:
-        describe: makes the primitive's description; called again when the number of threads changes.
+        describe: makes the primitive's description, again for each number of threads.
         ports: the caller's arrays, in the order in which ``launch`` takes them.
         microseconds: what it costs on one thread, roughly.
     """
@@ -218,9 +218,10 @@ class Operation:
         with threads.lock:
             self.renew()
 
-    def accept(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def accept(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """``arrays`` as the ports want them, copied where need be."""
-        return [port.accept(array) for port, array in zip(self.ports, arrays, strict=True)]
+        pairs = zip(self.ports, arrays, strict=True)
+        return tuple(port.accept(array) for port, array in pairs)
 
     def renew(self) -> Kernel:
         """Make the kernel for the present number of threads."""

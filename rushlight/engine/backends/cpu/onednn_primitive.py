@@ -15,10 +15,12 @@ DATA_TYPES = {
     "float16": onednn.FLOAT16,
     "bfloat16": onednn.BFLOAT16,
     "float32": onednn.FLOAT32,
+    "int32": onednn.INT32,
+    "uint8": onednn.UINT8,
 }
 
-#: Implementations that oneDNN keeps for completeness: NumPy is as fast as they are, or faster.
-SLOW = ("ref", "simple")
+#: What the names of implementations begin with that oneDNN keeps for completeness: NumPy is faster.
+SLOW = "ref"
 
 
 class Owned:
@@ -94,22 +96,16 @@ def strided(
 ) -> Descriptor:
     """A layout given by strides in elements; C-contiguous by default."""
     steps = contiguous_strides(shape) if strides is None else strides
-    return Descriptor(
-        onednn.library().create(
-            "memory_desc_create_with_strides",
-            len(shape), dimensions(shape), data_type(dtype), dimensions(steps),
-        )  # fmt: skip
-    )
+    head = (len(shape), dimensions(shape), data_type(dtype))
+    create = onednn.library().create
+    return Descriptor(create("memory_desc_create_with_strides", *head, dimensions(steps)))
 
 
 def any_layout(shape: Sequence[int], dtype: np.dtype[Any]) -> Descriptor:
     """Leaves the layout to the primitive; what it chose is asked with `Description.argument`."""
-    return Descriptor(
-        onednn.library().create(
-            "memory_desc_create_with_tag",
-            len(shape), dimensions(shape), data_type(dtype), onednn.FORMAT_ANY,
-        )  # fmt: skip
-    )
+    head = (len(shape), dimensions(shape), data_type(dtype))
+    create = onednn.library().create
+    return Descriptor(create("memory_desc_create_with_tag", *head, onednn.FORMAT_ANY))
 
 
 class Memory(Owned):

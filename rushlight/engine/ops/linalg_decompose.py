@@ -1,0 +1,283 @@
+"""Decompositions of matrices: QR, singular values, eigenvalues; records and gradients.
+
+The gradients divide by differences of singular values or eigenvalues; where two are equal that
+quotient counts as 0, so that functions which do not depend on the choice of vectors are right.
+Sources: J. Townsend, Differentiating the SVD, 2016; M. Giles, An extended collection of matrix
+derivative results, 2008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.ir.op import OTHER, Op, Spec
+from rushlight.engine.ops.blend import where_op
+from rushlight.engine.ops.linalg_checks import (
+    LinAlgError,
+    adjoint,
+    batch_of,
+    first_bad,
+    require_matrix,
+    require_precise,
+    require_square,
+    table,
+    triangle,
+)
+from rushlight.engine.ops.linalg_solve import inverse, solve_triangular
+from rushlight.engine.ops.matmul import conj, product
+
+Array = np.ndarray
+
+
+def ratio(numerator: Any, denominator: Any) -> Any:
+    """A quotient that is 0 where the denominator is."""
+    zero = denominator == 0
+    return where_op(zero, 0.0, numerator / where_op(zero, 1.0, denominator))
+
+
+def _times(first: Any, second: Any) -> Any:
+    return product(first, second, False, False)
+
+
+def _adjoint_times(first: Any, second: Any) -> Any:
+    return product(conj(first), second, True, False)
+
+
+def _times_adjoint(first: Any, second: Any) -> Any:
+    return product(first, conj(second), False, True)
+
+
+def _gaps(values: Any) -> Any:
+    """All differences: element (i, j) is ``values[j] - values[i]``."""
+    return values.unsqueeze(-2) - values.unsqueeze(-1)
+
+
+def _diagonal(values: Any) -> Any:
+    """Vectors as diagonal matrices."""
+    n = values.shape[-1]
+    return values.unsqueeze(-1) * table(np.eye(n), values)
+
+
+# QR --------------------------------------------------------------------------------------------
+
+
+def _qr_infer(input: Meta, mode: str) -> tuple[Meta, Meta]:
+    require_matrix(input, "linalg.qr")
+    require_precise(input, "linalg.qr")
+    if mode not in ("reduced", "complete", "r"):
+        raise RuntimeError(
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', "
+            "or 'complete'"
+        )
+    n, m = input.shape[-2:]
+    k = n if mode == "complete" else min(n, m)
+    q_shape = (0,) if mode == "r" else (*batch_of(input), n, k)
+    return (
+        make_meta(q_shape, input.dtype),
+        make_meta((*batch_of(input), k, m), input.dtype),
+    )
+
+
+def _qr_kernel(spec: Spec, mode: str) -> Callable[[Array], tuple[Array, Array]]:
+    if mode == "r":
+        empty = np.zeros(0, spec.out.dtype.numpy)
+        return lambda x: (empty, np.linalg.qr(x, "r"))
+    return lambda x: tuple(np.linalg.qr(x, mode))
+
+
+def _square_qr_grad(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
+    """The gradient for matrices with at least as many rows as columns."""
+    m = _times_adjoint(r, g_r) - _adjoint_times(g_q, q)
+    n = m.shape[-1]
+    lower = m * table(triangle(n, n, False, 0.5), m)
+    inner = g_q + _times(q, lower + adjoint(lower))
+    return adjoint(solve_triangular(r, adjoint(inner), upper=True, unitriangular=False))
+
+
+def _qr_grad(g0: Any, g1: Any, input: Any, result: Any, result1: Any, mode: str) -> Any:
+    rows, columns = input.shape[-2:]
+    if mode == "r":
+        raise RuntimeError(
+            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please "
+            "use linalg.qr(A, mode='reduced') if you are going to differentiate through linalg.qr."
+        )
+    if mode == "complete" and rows > columns:
+        raise RuntimeError(
+            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols."
+        )
+    if rows >= columns:
+        return _square_qr_grad(g0, g1, result, result1)
+    left, right = result1.narrow(-1, 0, rows), input.narrow(-1, rows, columns - rows)
+    g_left, g_right = g1.narrow(-1, 0, rows), g1.narrow(-1, rows, columns - rows)
+    first = _square_qr_grad(g0 + _times_adjoint(right, g_right), g_left, result, left)
+    second = _times(result, g_right)
+    return _beside(first, second, columns)
+
+
+def _beside(first: Any, second: Any, columns: int) -> Any:
+    """Two matrices side by side, by constant selections."""
+    n = first.shape[-1]
+    place = np.eye(columns)
+    return _times(first, table(place[:n], first)) + _times(second, table(place[n:], second))
+
+
+qr = Op(
+    "qr_(Tensor input, str mode)",
+    kind=OTHER,
+    infer=_qr_infer,
+    kernel=_qr_kernel,
+    grad={"input": _qr_grad},
+    grad_name="LinalgQr",
+)
+
+
+# singular values -------------------------------------------------------------------------------
+
+
+def _svd_infer(input: Meta, full: bool) -> tuple[Meta, Meta, Meta]:
+    require_matrix(input, "linalg.svd")
+    require_precise(input, "linalg.svd")
+    n, m = input.shape[-2:]
+    k, batch = min(n, m), batch_of(input)
+    return (
+        make_meta((*batch, n, n if full else k), input.dtype),
+        make_meta((*batch, k), input.dtype.to_real()),
+        make_meta((*batch, m if full else k, m), input.dtype),
+    )
+
+
+def _svd_kernel(spec: Spec, full: bool) -> Callable[[Array], Any]:
+    def decompose(x: Array) -> tuple[Array, ...]:
+        try:
+            return tuple(np.linalg.svd(x, full_matrices=full))
+        except np.linalg.LinAlgError:
+            note, _ = first_bad(x, lambda m: int(not np.isfinite(m).all()))
+            raise LinAlgError(
+                f"linalg.svd: {note}The algorithm failed to converge because the input matrix "
+                "contained non-finite values."
+            ) from None
+
+    return decompose
+
+
+def _svd_grad(
+    g0: Any, g1: Any, g2: Any, result: Any, result1: Any, result2: Any
+) -> Any:
+    u, s, vh = result, result1, result2
+    k = s.shape[-1]
+    if u.shape[-1] != k:
+        u, g0 = u.narrow(-1, 0, k), g0.narrow(-1, 0, k)
+    if vh.shape[-2] != k:
+        vh, g2 = vh.narrow(-2, 0, k), g2.narrow(-2, 0, k)
+    row, column = s.unsqueeze(-2), s.unsqueeze(-1)
+    gap = row * row - column * column
+    from_u = _adjoint_times(u, g0)
+    from_v = _times_adjoint(vh, g2)
+    inner = ratio(from_u - adjoint(from_u), gap) * row
+    inner = inner + column * ratio(from_v - adjoint(from_v), gap) + _diagonal(g1)
+    if u.dtype.is_complex:
+        imaginary = (from_u - adjoint(from_u)) * table(np.eye(k), s) / 2
+        inner = inner + ratio(imaginary, row)
+    made = _times(_times(u, inner), vh)
+    if u.shape[-2] > k:
+        outside = g0 - _times(u, from_u)
+        made = made + _times(ratio(outside, row), vh)
+    if vh.shape[-1] > k:
+        outside = g2 - _times(adjoint(from_v), vh)
+        made = made + _times(u, ratio(outside, column))
+    return made
+
+
+svd = Op(
+    "svd_(Tensor input, bool full)",
+    kind=OTHER,
+    infer=_svd_infer,
+    kernel=_svd_kernel,
+    grad={"input": _svd_grad},
+    grad_name="LinalgSvd",
+    may_fail=True,
+)
+
+
+def svdvals(a: Any) -> Any:
+    """The singular values of matrices."""
+    return svd(a, full=False)[1]
+
+
+# eigenvalues of Hermitian matrices -------------------------------------------------------------
+
+
+def _eigh_infer(input: Meta, uplo: str) -> tuple[Meta, Meta]:
+    require_square(input, "linalg.eigh")
+    if uplo.upper() not in ("L", "U"):
+        raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {uplo}")
+    require_precise(input, "linalg.eigh")
+    return make_meta(tuple(input.shape[:-1]), input.dtype.to_real()), input.like()
+
+
+def _eigh_kernel(spec: Spec, uplo: str) -> Callable[[Array], Any]:
+    return lambda x: tuple(np.linalg.eigh(x, uplo.upper()))
+
+
+def _eigh_grad(g0: Any, g1: Any, result: Any, result1: Any) -> Any:
+    inner = ratio(_adjoint_times(result1, g1), _gaps(result)) + _diagonal(g0)
+    return _times_adjoint(_times(result1, inner), result1)
+
+
+eigh = Op(
+    "eigh_(Tensor input, str uplo)",
+    kind=OTHER,
+    infer=_eigh_infer,
+    kernel=_eigh_kernel,
+    grad={"input": _eigh_grad},
+    grad_name="LinalgEigh",
+    may_fail=True,
+)
+
+
+# eigenvalues of any matrices -------------------------------------------------------------------
+
+
+def _eig_infer(input: Meta) -> tuple[Meta, Meta]:
+    require_square(input, "linalg.eig")
+    require_precise(input, "linalg.eig")
+    kind = input.dtype.to_complex()
+    return make_meta(tuple(input.shape[:-1]), kind), input.like(dtype=kind)
+
+
+def _eig_kernel(spec: Spec) -> Callable[[Array], Any]:
+    out = spec.out.dtype.numpy
+
+    def decompose(x: Array) -> tuple[Array, Array]:
+        if not np.isfinite(x).all():
+            raise RuntimeError("torch.linalg.eig: input tensor should not contain infs or NaNs.")
+        values, vectors = np.linalg.eig(x)
+        return values.astype(out, copy=False), vectors.astype(out, copy=False)
+
+    return decompose
+
+
+def _eig_grad(g0: Any, g1: Any, result: Any, result1: Any) -> Any:
+    from_v = _adjoint_times(result1, g1)
+    n = result.shape[-1]
+    scale = (from_v * table(np.eye(n), result)).sum(-1)
+    scale = (scale + conj(scale)) / 2
+    inner = from_v - _adjoint_times(result1, result1) * scale.unsqueeze(-2)
+    inner = ratio(inner, conj(_gaps(result))) + _diagonal(g0)
+    # V^-H inner V^H
+    return product(_adjoint_times(inverse(result1), inner), conj(result1), False, True)
+
+
+eig = Op(
+    "eig_(Tensor input)",
+    kind=OTHER,
+    infer=_eig_infer,
+    kernel=_eig_kernel,
+    grad={"input": _eig_grad},
+    grad_name="LinalgEig",
+    may_fail=True,
+)

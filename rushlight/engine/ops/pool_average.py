@@ -1,0 +1,261 @@
+"""Pooling by the mean: over windows, and over nearly equal parts of every axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, int64
+from rushlight.engine.core.shape import Shape
+from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.ir.op import OTHER, Op, Spec
+from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.pool import (
+    check_windows,
+    padded_end,
+    part_bounds,
+    pooled_size,
+    window_view,
+)
+
+Array = np.ndarray
+
+
+def _avg_infer(
+    input: Meta, kernel: Shape, stride: Shape, padding: Shape, ceil: bool, count_padding: bool,
+    divisor: int | None,
+) -> Meta:  # fmt: skip
+    nd = len(kernel)
+    one = (1,) * nd
+    out = pooled_size(tuple(input.shape[-nd:]), kernel, stride, padding, one, ceil)
+    check_windows(input, out)
+    if not input.dtype.is_floating_point and input.dtype is not int64:
+        raise NotImplementedError(
+            f"\"avg_pool{nd}d\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
+        )
+    return make_meta((*input.shape[:-nd], *out), input.dtype)
+
+
+def _divisors(
+    size: Shape, kernel: Shape, stride: Shape, padding: Shape, out: Shape, count_padding: bool,
+    divisor: int | None,
+) -> Array:  # fmt: skip
+    """How many elements each window averages over."""
+    if divisor is not None:
+        return np.array(divisor)
+    total = np.ones((1,) * len(size), np.int64)
+    for axis, (n, k, s, p, o) in enumerate(zip(size, kernel, stride, padding, out, strict=True)):
+        start = np.arange(o) * s - p
+        stop = np.minimum(start + k, n + p)
+        if not count_padding:
+            start, stop = np.maximum(start, 0), np.minimum(stop, n)
+        shape = [1] * len(size)
+        shape[axis] = o
+        total = total * (stop - start).reshape(shape)
+    return total
+
+
+def _divided(total: Array, count: Array) -> Array:
+    """A mean; that of integers is rounded towards zero."""
+    if total.dtype.kind == "f":
+        quotient: Array = total / count.astype(total.dtype)
+        return quotient
+    quotient = np.abs(total) // np.abs(count)
+    return quotient * np.sign(total) * np.sign(count)
+
+
+def _avg_kernel(
+    spec: Spec, kernel: Shape, stride: Shape, padding: Shape, ceil: bool, count_padding: bool,
+    divisor: int | None,
+) -> Callable[[Array], Array]:  # fmt: skip
+    source = spec.inputs[0]
+    assert source is not None
+    out, nd = tuple(spec.out.shape), len(kernel)
+    found = spec.out.dtype.numpy
+    compute = numpy_compute(spec.out.dtype)
+    size, windows = tuple(source.shape[-nd:]), out[-nd:]
+    count = _divisors(size, kernel, stride, padding, windows, count_padding, divisor)
+    one = (1,) * nd
+    axes = tuple(range(1 + nd, 1 + 2 * nd))
+
+    def call(x: Array) -> Array:
+        if 0 in out:
+            return np.zeros(out, found)
+        rows = x.reshape(-1, *size).astype(compute, copy=False)
+        view = window_view(rows, kernel, stride, padding, one, windows, 0)
+        return _divided(view.sum(axis=axes), count).reshape(out).astype(found, copy=False)
+
+    return call
+
+
+def _avg_grad_kernel(
+    spec: Spec, shape: Shape, kernel: Shape, stride: Shape, padding: Shape, ceil: bool,
+    count_padding: bool, divisor: int | None,
+) -> Callable[[Array], Array]:  # fmt: skip
+    source = spec.inputs[0]
+    assert source is not None
+    nd = len(kernel)
+    out, size = tuple(source.shape[-nd:]), shape[-nd:]
+    compute = numpy_compute(spec.out.dtype)
+    count = _divisors(size, kernel, stride, padding, out, count_padding, divisor)
+    rows = list(zip(size, kernel, stride, padding, out, strict=True))
+    padded = [n + p + max(padded_end(n, k, s, p, 1, o), p) for n, k, s, p, o in rows]
+    wheres = [
+        (slice(None), *[
+            slice(k, k + (o - 1) * s + 1, s)
+            for k, (_, _, s, _, o) in zip(place, rows, strict=True)
+        ])
+        for place in np.ndindex(*kernel)
+    ]  # fmt: skip
+    inside = (slice(None), *[slice(p, p + n) for n, _, _, p, _ in rows])
+
+    def call(g: Array) -> Array:
+        if 0 in shape:
+            return np.zeros(shape, g.dtype)
+        share = _divided(g.reshape(-1, *out).astype(compute, copy=False), count)
+        made = np.zeros((share.shape[0], *padded), compute)
+        for where in wheres:
+            made[where] += share
+        return np.ascontiguousarray(made[inside]).reshape(shape).astype(g.dtype, copy=False)
+
+    return call
+
+
+def _avg_pool(name: str, nd: int) -> Op:
+    """The record of the mean over windows, and of its gradient."""
+
+    def gradient(
+        g: Any, input_meta: Meta, kernel: Shape, stride: Shape, padding: Shape, ceil: bool,
+        count_padding: bool, divisor: int | None,
+    ) -> Any:  # fmt: skip
+        return backward(
+            g, shape=tuple(input_meta.shape), kernel=kernel, stride=stride, padding=padding,
+            ceil=ceil, count_padding=count_padding, divisor=divisor,
+        )  # fmt: skip
+
+    def again(
+        g: Any, kernel: Shape, stride: Shape, padding: Shape, ceil: bool, count_padding: bool,
+        divisor: int | None,
+    ) -> Any:  # fmt: skip
+        return forward(
+            g, kernel=kernel, stride=stride, padding=padding, ceil=ceil,
+            count_padding=count_padding, divisor=divisor,
+        )  # fmt: skip
+
+    attributes = (
+        "int[] kernel, int[] stride, int[] padding, bool ceil, bool count_padding, int? divisor"
+    )
+    forward = Op(
+        f"{name}(Tensor input, {attributes})",
+        kind=OTHER,
+        infer=_avg_infer,
+        kernel=_avg_kernel,
+        grad={"input": gradient},
+        grad_name=f"AvgPool{nd}D",
+    )
+    backward = Op(
+        f"{name}_grad(Tensor g_out, int[] shape, {attributes})",
+        kind=OTHER,
+        infer=lambda g_out, shape, *_: make_meta(shape, g_out.dtype),
+        kernel=_avg_grad_kernel,
+        grad={"g_out": again},
+        grad_name=f"AvgPool{nd}DBackwardBackward0",
+    )
+    return forward
+
+
+avg_pool = _avg_pool("avg_pool", 2)
+avg_pool3 = _avg_pool("avg_pool3", 3)
+
+
+# nearly equal parts ----------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _part_means(size: int, parts: int) -> Array:
+    """The matrix (parts, size) whose rows take the mean of each part."""
+    made = np.zeros((parts, size))
+    for row, (start, stop) in enumerate(part_bounds(size, parts)):
+        made[row, start:stop] = 1.0 / max(stop - start, 1)
+    return made
+
+
+def _along(x: Array, axis: int, matrix: Array) -> Array:
+    """``matrix`` applied to one axis."""
+    return np.moveaxis(np.moveaxis(x, axis, -1) @ matrix.T, -1, axis)
+
+
+def _adaptive_infer(input: Meta, size: Shape) -> Meta:
+    nd = len(size)
+    if min(size, default=0) < 0:
+        shown = ", ".join(map(str, size))
+        raise RuntimeError(
+            f"adaptive_avg_pool{nd}d: elements of output_size must be greater than or equal to 0 "
+            f"but received {{{shown}}}"
+        )
+    if input.dtype.category != FLOATING:
+        raise NotImplementedError(
+            f"\"adaptive_avg_pool{nd}d\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
+        )
+    return make_meta((*input.shape[:-nd], *size), input.dtype)
+
+
+def _part_kernel(spec: Spec, sizes: Shape, parts: Shape, spread: bool) -> Callable[[Array], Array]:
+    """Means of parts, or (``spread``) every mean's gradient spread over its part."""
+    out = tuple(spec.out.shape)
+    found = spec.out.dtype.numpy
+    compute = numpy_compute(spec.out.dtype)
+    matrices = [
+        _part_means(n, m).astype(compute) for n, m in zip(sizes, parts, strict=True)
+    ]
+    taken = parts if spread else sizes
+
+    def call(x: Array) -> Array:
+        if 0 in out or not x.size:
+            return np.zeros(out, found)
+        made = x.reshape(-1, *taken).astype(compute, copy=False)
+        for axis, matrix in enumerate(matrices, 1):
+            made = _along(made, axis, matrix.T if spread else matrix)
+        return np.ascontiguousarray(made).reshape(out).astype(found, copy=False)
+
+    return call
+
+
+def _adaptive_kernel(spec: Spec, size: Shape) -> Callable[[Array], Array]:
+    source = spec.inputs[0]
+    assert source is not None
+    return _part_kernel(spec, tuple(source.shape[-len(size) :]), size, False)
+
+
+def _adaptive_grad_kernel(spec: Spec, shape: Shape, nd: int) -> Callable[[Array], Array]:
+    source = spec.inputs[0]
+    assert source is not None
+    return _part_kernel(spec, shape[-nd:], tuple(source.shape[-nd:]), True)
+
+
+def _adaptive_avg_pool(name: str, nd: int) -> Op:
+    """The record of the mean over parts, and of its gradient."""
+    forward = Op(
+        f"{name}(Tensor input, int[] size)",
+        kind=OTHER,
+        infer=_adaptive_infer,
+        kernel=_adaptive_kernel,
+        grad={"input": lambda g, input_meta: backward(g, shape=tuple(input_meta.shape), nd=nd)},
+        grad_name=f"AdaptiveAvgPool{nd}D",
+    )
+    backward = Op(
+        f"{name}_grad(Tensor g_out, int[] shape, int nd)",
+        kind=OTHER,
+        infer=lambda g_out, shape, nd: make_meta(shape, g_out.dtype),
+        kernel=_adaptive_grad_kernel,
+        grad={"g_out": lambda g, g_out_meta, nd: forward(g, size=tuple(g_out_meta.shape[-nd:]))},
+        grad_name=f"AdaptiveAvgPool{nd}DBackwardBackward0",
+    )
+    return forward
+
+
+adaptive_avg_pool2 = _adaptive_avg_pool("adaptive_avg_pool2", 2)
+adaptive_avg_pool3 = _adaptive_avg_pool("adaptive_avg_pool3", 3)
