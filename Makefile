@@ -39,7 +39,7 @@ smoke: $(STAMPS)/test
 	$(BIN)/python -m pytest tests/smoke $(ARGS)
 
 bench: $(STAMPS)/test oracle
-	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python -m benchmarks.overhead $(ARGS)
 
 docs: $(STAMPS)/test
 	$(BIN)/python -m pytest tests/rules/test_documents.py $(ARGS)

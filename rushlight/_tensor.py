@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,13 @@ from rushlight.engine.trace.backward import backward
 from rushlight.engine.trace.recorder import mode, wrap
 
 
-class Tensor(TensorBase):
+if TYPE_CHECKING:  # the methods bound from the operator records, for editors and mypy
+    from rushlight._methods import TensorMethods as _Methods
+else:
+    _Methods = object
+
+
+class Tensor(TensorBase, _Methods):
     """A multi-dimensional array whose operations are recorded and differentiated.
 
     ``Tensor(2, 3)`` makes an uninitialised float tensor, ``Tensor([1, 2])`` one with these

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.errors import Location, with_location
+from rushlight.engine.ir.op import OTHER
 from rushlight.engine.ir.program import Node, Program
 
 
@@ -138,6 +139,11 @@ def run(
             found = _spoil(steps[index][-1], environment, raised, locations)
             error = error or found
             index += 1
+        except BaseException as raised:  # Ctrl-C: finish what was begun, then pass it on
+            error = raised
+            if steps[index][-1].spec.op.kind == OTHER:  # may have written over its inputs
+                _spoil(steps[index][-1], environment, raised, locations)
+                index += 1
 
 
 def _overwrite(step: Step, environment: list[Any], program: Program) -> None:

@@ -89,7 +89,7 @@ class Failures:
 
 def _unchanged(call: Call, before: Sequence[np.ndarray]) -> None:
     for leaf, array in zip(call.leaves, before, strict=True):
-        np.testing.assert_array_equal(leaf.array, array, "an input was modified")
+        assert leaf.array.tobytes() == array.tobytes(), "an input was modified"
 
 
 def _plain_check(face: Face, call: Call) -> None:

@@ -201,7 +201,7 @@ def draw(t: T, name: str, generator: np.random.Generator) -> np.ndarray:
         numbers = numbers + 1j * generator.uniform(t.low, t.high, t.shape)
     elif name not in FLOATS:
         numbers = np.rint(np.abs(numbers) if name == "uint8" else numbers)
-    return numbers.astype(found)
+    return np.asarray(numbers).astype(found)
 
 
 def make_call(

@@ -28,7 +28,7 @@ class Spec:
     Equal specs are the same object, so that a recorded operation is compared by identity.
     """
 
-    __slots__ = ("_kernel", "attrs", "compute", "inputs", "op", "out", "outs")
+    __slots__ = ("_kernel", "attrs", "compute", "inputs", "node_class", "op", "out", "outs")
 
     def __init__(
         self, op: Op, inputs: tuple[Meta | None, ...], attrs: tuple[Any, ...], outs: Any
@@ -39,6 +39,7 @@ class Spec:
         self.outs: tuple[Meta, ...] = outs if isinstance(outs, tuple) else (outs,)
         self.out = self.outs[0]
         self._kernel: Kernel | None = None
+        self.node_class: Any = None  # of the autograd nodes, set by engine.trace
 
     @property
     def kernel(self) -> Kernel:
@@ -113,9 +114,12 @@ class Op(Record):
             A key ``"input, weight"`` computes several at once. Parameters are found by name:
             ``g`` (or ``g0``, ``g1``, ...) gradients of the outputs; an input's name: that input;
             ``result`` (``result1``): an output; an attribute's name; ``<input>_meta``: its Meta;
-            ``needs``: which inputs want a gradient. ``None``: not differentiable.
+            ``needs``: which inputs want a gradient. A string instead of a formula is the name of
+            the function in the error for an input that must not require gradients. ``None``: not
+            differentiable.
         grad_name: the name of ``grad_fn`` without ``Backward0`` (or all of it, where PyTorch ends
-            it differently: ``SumBackward1``); derived from the operator's name if absent.
+            it differently: ``SumBackward1``), or a function of the spec that gives it; derived
+            from the operator's name if absent.
         differentiable: how many of the leading outputs carry gradients (all by default).
         may_fail: the kernel can find an error in the data, so the user's line is remembered.
         scalar: the body that code generators lower (pointwise operators).
@@ -130,8 +134,8 @@ class Op(Record):
         kind: str,
         infer: Infer,
         kernel: KernelFactory,
-        grad: dict[str, Callable[..., Any]] | None = None,
-        grad_name: str | None = None,
+        grad: dict[str, Callable[..., Any] | str] | None = None,
+        grad_name: str | Callable[[Spec], str] | None = None,
         differentiable: int | None = None,
         may_fail: bool = False,
         commutative: bool = False,
@@ -159,7 +163,7 @@ class Op(Record):
         self.public = public
         self.specs: dict[Any, Spec] = {}
         self.plans: dict[Any, Any] = {}
-        self.node_class: Any = None
+        self.node_classes: dict[str, Any] = {}
         if name in self.registry:
             raise ValueError(f"operator {name!r} is recorded twice")
         self.registry[name] = self

@@ -15,6 +15,7 @@ from rushlight.engine.core.dtype import FLOATING, bool_
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import BINARY, UNARY, S, t, tc, ti
+from rushlight.engine.ops.arithmetic_rules import NOT_IMPLEMENTED, not_differentiable, numbered, strong
 from rushlight.engine.ops.arithmetic_rules import (
     conjugate,
     guarded,
@@ -74,6 +75,7 @@ rsub = pointwise(
     lambda x, y: np.subtract(y, x),
     infer=_sub_infer,
     grad={"input": lambda g: -g, "other": lambda g: g},
+    grad_name=numbered("Rsub"),
 )
 
 mul = pointwise(
@@ -124,8 +126,8 @@ def _scaled(combine: np.ufunc) -> Callable[[Spec], Callable[..., Any]]:
     """The kernel factory of ``combine(x, alpha * y)``."""
 
     def fused(x: Any, y: Any, alpha: Any) -> Any:
-        product = np.multiply(y, alpha)
-        wide = product.ndim and product.ndim >= np.ndim(x) and product.size >= np.size(x)
+        product = y * alpha
+        wide = np.ndim(product) and product.ndim >= np.ndim(x) and product.size >= np.size(x)
         return combine(x, product, out=product if wide else None)
 
     def prepare(spec: Spec) -> Callable[..., Any]:
@@ -169,6 +171,16 @@ sub_scaled = pointwise(
 )
 
 
+rsub_scaled = pointwise(
+    "rsub_scaled(Tensor input, Tensor other, Tensor alpha)",
+    np.subtract,
+    infer=_sub_scaled_infer,
+    kernel=strong(lambda x, y, alpha: np.subtract(y, x * alpha), SAME, 3),
+    grad={"input": lambda g, alpha: -g * conjugate(alpha), "other": lambda g: g},
+    grad_name=numbered("Rsub"),
+)
+
+
 # remainders and rounded quotients ---------------------------------------------------------------
 
 
@@ -196,6 +208,11 @@ floor_divide = pointwise(
     np.floor_divide,
     infer=_no_kernel("div_floor_cpu"),
     kernel=_by_category(np.floor_divide, np.floor_divide),
+    grad={
+        "input": not_differentiable("floor_divide"),
+        "other": not_differentiable("floor_divide"),
+    },
+    grad_name=NOT_IMPLEMENTED,
     may_fail=True,
     samples=(
         S(t(3, 4), t(4), check_grad=False),
@@ -237,6 +254,12 @@ div_trunc = pointwise(
     may_fail=True,
 )
 
+def _remainder_share(g: Any, input: Any, other: Any) -> Any:
+    if input._value.meta.weak:
+        raise RuntimeError("derivative for aten::remainder is not implemented")
+    return -g * div_floor(input, other)
+
+
 _REMAINDERS = (
     S(t(3, 4), t(4, low=0.5, high=1.5)),
     S(ti(3, 4), ti(4, low=1)),
@@ -253,8 +276,9 @@ remainder = pointwise(
     kernel=_by_category(np.remainder, np.remainder),
     grad={
         "input": lambda g: g,
-        "other": lambda g, input, other: -g * div_floor(input, other),
+        "other": lambda g, input, other: _remainder_share(g, input, other),
     },
+    grad_name=numbered("Remainder", tensors=1, number=0),
     may_fail=True,
     samples=_REMAINDERS,
     doc="""What is left of ``input`` after whole multiples of ``other``, with the divisor's sign.
@@ -279,6 +303,7 @@ fmod = pointwise(
         "input": lambda g: g,
         "other": lambda g, input, other: -g * div_trunc(input, other),
     },
+    grad_name=numbered("Fmod", tensors=1, number=0),
     may_fail=True,
     samples=_REMAINDERS,
     doc="""What is left of ``input`` after whole multiples of ``other``, with the dividend's sign.

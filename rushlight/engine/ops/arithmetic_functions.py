@@ -72,7 +72,7 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """
     if alpha == 1:
         return arithmetic.rsub.quick(input, other)
-    return arithmetic.sub_scaled(other, input, alpha)
+    return arithmetic.rsub_scaled(input, other, alpha)
 
 
 _ROUNDED = (

@@ -18,6 +18,7 @@ from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import POINTWISE, Op, Spec, composite, write
 from rushlight.engine.ir.samples import S, t, ti
 from rushlight.engine.ops.arithmetic_power import power
+from rushlight.engine.ops.arithmetic_rules import no_gradient, numbered
 from rushlight.engine.ops.conversion import copy_into
 from rushlight.engine.ops.view import as_layout, expand, to_dtype
 
@@ -41,7 +42,7 @@ filled = Op(
     infer=lambda value, whole: whole,
     kernel=_filled_kernel,
     grad={"value": lambda g: g.sum()},
-    grad_name="FillBackward1",
+    grad_name=numbered("Fill", tensors=3),
 )
 
 
@@ -51,19 +52,46 @@ def _refuse_complex(value: Any, meta: Meta) -> None:
     )
     if found and meta.dtype.category != COMPLEX:
         raise RuntimeError(
-            f"value cannot be converted to type {SCALAR_NAMES[meta.dtype].lower()} without overflow"
+            f"value cannot be converted to type {C_SCALARS[meta.dtype]} without overflow"
         )
 
 
-def _filled_like(input: Any, value: Any) -> Any:
+def _filled_record(name: str, grad_name: Any) -> Op:
+    """A filled tensor that autograd knows as what has replaced ``input``."""
+    return Op(
+        f"{name}(Tensor input, Tensor value)",
+        kind=POINTWISE,
+        infer=lambda input, value: input,
+        kernel=lambda spec: _replace_kernel(spec),
+        grad={"input": no_gradient, "value": lambda g: g.sum()},
+        grad_name=grad_name,
+    )
+
+
+def _replace_kernel(spec: Spec) -> Callable[[Any, Any], np.ndarray]:
+    fill_with = _filled_kernel(spec, spec.out)
+    return lambda x, value: fill_with(value)
+
+
+fill_op = _filled_record("fill", numbered("Fill", tensors=1, number=0))
+fill_into = _filled_record("fill_into", numbered("Fill", tensors=3, number=2))
+zero_into = _filled_record("zero_into", "Zero")
+
+
+def _watched(input: Any) -> bool:
+    """Whether autograd follows what becomes of the tensor (a leaf can only be written unseen)."""
+    return input._edge is not None and not input._edge[0].is_leaf_node
+
+
+def _filled(op: Op, input: Any, value: Any) -> Any:
     meta = input._value.meta
     if isinstance(value, TensorBase) and value._value.meta.ndim:
         raise RuntimeError(
-            "fill only supports 0-dimension value tensor but got tensor with "
+            "fill_ only supports 0-dimension value tensor but got tensor with "
             f"{value._value.meta.ndim} dimensions."
         )
     _refuse_complex(value, meta)
-    return filled(value, whole=meta)
+    return op.quick(input, value) if input._edge is not None else filled(value, whole=meta)
 
 
 @composite(samples=(S(t(3, 4), 2.5), S(ti(3), 7), S(t(2), t())))
@@ -78,12 +106,7 @@ def fill(input: Any, value: Any) -> Any:
     >>> torch.fill(torch.zeros(2), 3)
     tensor([3., 3.])
     """
-    return _kept_in_graph(input, _filled_like(input, value))
-
-
-def _kept_in_graph(input: Any, source: Any) -> Any:
-    """``source``, known to autograd as what has replaced ``input``."""
-    return source if input._edge is None else copy_into(input, source)
+    return _filled(fill_op, input, value)
 
 
 @composite(namespaces=("torch",), method=True)
@@ -98,7 +121,7 @@ def fill_(input: Any, value: Any) -> Any:
     >>> torch.zeros(2).fill_(3)
     tensor([3., 3.])
     """
-    return write(input, _kept_in_graph(input, _filled_like(input, value)), "fill_")
+    return write(input, _filled(fill_into, input, value), "fill_")
 
 
 @composite(namespaces=("torch",), method=True)
@@ -109,7 +132,7 @@ def zero_(input: Any) -> Any:
     >>> torch.ones(2).zero_()
     tensor([0., 0.])
     """
-    return write(input, _kept_in_graph(input, _filled_like(input, 0)), "zero_")
+    return write(input, _filled(zero_into, input, 0), "zero_")
 
 
 def _fitted(source: Any, meta: Meta) -> Any:
@@ -146,7 +169,7 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
         raise TypeError(
             f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
         )
-    if self._edge is not None:
+    if _watched(self):
         src = copy_into(self, _fitted(src, self._value.meta))
     return write(self, src, "copy_")
 

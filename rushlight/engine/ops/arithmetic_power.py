@@ -18,7 +18,7 @@ from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
-from rushlight.engine.ops.arithmetic_rules import no_gradient, plain
+from rushlight.engine.ops.arithmetic_rules import guarded, no_gradient, numbered, plain
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import FLOAT, SAME, broadcast_meta, numpy_kernel, pointwise
 
@@ -134,28 +134,13 @@ def _exponent_gradient(g: Any, input: Any, other: Any, result: Any) -> Any:
     return g * where_op(dead, 0, (result * base.log()).conj())
 
 
-pow_tensor = pointwise(
+pow_op = pointwise(
     "pow(Tensor input, Tensor other)",
     np.power,
+    infer=guarded(2, boolean="pow"),
     kernel=_power_kernel,
     grad={"input": _base_gradient, "other": _exponent_gradient},
-    grad_name="PowBackward1",
-)
-
-pow_number = pointwise(
-    "pow_number(Tensor input, Tensor other)",
-    np.power,
-    kernel=_power_kernel,
-    grad={"input": _base_gradient},
-    grad_name="PowBackward0",
-)
-
-number_pow = pointwise(
-    "number_pow(Tensor input, Tensor other)",
-    np.power,
-    kernel=_power_kernel,
-    grad={"other": _exponent_gradient},
-    grad_name="PowBackward2",
+    grad_name=numbered("Pow", tensors=1, number=0, first=2),
 )
 
 
@@ -198,16 +183,14 @@ def power(input: Any, exponent: Any) -> Any:
                 if found is None:
                     found = _floating[exponent] = pow_fixed.fixed(float(exponent))
                 return found(input)
-            return pow_number.quick(input, exponent)
+            return pow_op.quick(input, exponent)
         if kind is int and category != BOOL:
             if exponent < 0:
                 raise RuntimeError(NEGATIVE_INTEGER_POWER)
             if exponent in FIXED:
                 return pow_fixed(input, exponent=exponent)
-        return pow_number.quick(input, exponent)
-    if not isinstance(exponent, TensorBase):
-        return pow_number.quick(input, exponent)
-    return (pow_tensor if isinstance(input, TensorBase) else number_pow).quick(input, exponent)
+        return pow_op.quick(input, exponent)
+    return pow_op.quick(input, exponent)
 
 
 @composite(
@@ -267,7 +250,7 @@ def __pow__(self: Any, other: Any) -> Any:
 @composite(namespaces=(), method=True)
 def __rpow__(self: Any, other: Any) -> Any:
     """``other ** self``."""
-    return number_pow(other, self) if _operand(other) else NotImplemented
+    return pow_op.quick(other, self) if _operand(other) else NotImplemented
 
 
 @composite(method=True, inplace=True, samples=(*UNARY, S(ti(4)), S(tc(3))))

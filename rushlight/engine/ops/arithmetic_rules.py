@@ -9,7 +9,15 @@ import numpy as np
 
 from rushlight.engine.core.dtype import SCALAR_NAMES, dtype
 from rushlight.engine.ir.graph import Meta, TensorBase
-from rushlight.engine.ops.elementwise import SAME, infer_rule, result_type
+from rushlight.engine.ir.op import Spec
+from rushlight.engine.ops.elementwise import (
+    SAME,
+    compute_dtype,
+    infer_rule,
+    numpy_compute,
+    numpy_kernel,
+    result_type,
+)
 from rushlight.engine.ops.view import zeros
 
 #: A type an operator refuses: the kernel name PyTorch's message gives, or the error itself.
@@ -67,6 +75,74 @@ def conjugate(x: Any) -> Any:
 def no_gradient(g: Any) -> Any:
     """Zeros like ``g``: the gradient of a step function."""
     return zeros(shape=tuple(g.shape), dtype=g.dtype)
+
+
+def numbered(name: str, tensors: int = 0, number: int = 1, first: int = -1) -> Any:
+    """The ``grad_name`` of an operator that PyTorch numbers by which operands are numbers.
+
+    Args:
+        name: its beginning, without ``Backward``.
+        tensors: the number where all are tensors.
+        number: the number where a later operand is a plain number.
+        first: the number where the first is; -1 where PyTorch has no gradient then.
+    """
+
+    def choose_name(spec: Spec) -> str:
+        input, *others = spec.inputs
+        if input is not None and input.weak:
+            return f"{name}Backward{first}" if first >= 0 else NOT_IMPLEMENTED
+        weak = any(meta is not None and meta.weak for meta in others)
+        return f"{name}Backward{number if weak else tensors}"
+
+    return choose_name
+
+
+#: The name of ``grad_fn`` of operators without a gradient.
+NOT_IMPLEMENTED = "NotImplemented"
+
+
+def not_differentiable(name: str) -> Callable[..., Any]:
+    """A gradient formula that raises PyTorch's error for an operator without one."""
+
+    def formula(g: Any) -> Any:
+        raise RuntimeError(f"derivative for aten::{name} is not implemented")
+
+    return formula
+
+
+def missing_gradient(what: str) -> Callable[..., Any]:
+    """A gradient formula that raises PyTorch's error for an input without one."""
+
+    def formula(g: Any) -> Any:
+        raise NotImplementedError(f"the derivative for '{what}' is not implemented.")
+
+    return formula
+
+
+def strong(function: Callable[..., Any], rule: str, count: int) -> Callable[..., Any]:
+    """The kernel factory of a function that calculates with its numbers before any array.
+
+    NumPy would turn them into double precision; here they come in the computing type.
+    """
+    inner = numpy_kernel(function, rule, count)
+
+    def prepare(spec: Spec, *attrs: Any) -> Callable[..., Any]:
+        call = inner(spec, *attrs)
+        places = [i for i, meta in enumerate(spec.inputs) if meta is not None and meta.weak]
+        if not places:
+            return call
+        metas = [meta for meta in spec.inputs if meta is not None]
+        target = numpy_compute(compute_dtype(metas, rule))
+
+        def with_arrays(*arrays: Any) -> Any:
+            given = list(arrays)
+            for place in places:
+                given[place] = np.asarray(given[place]).astype(target)
+            return call(*given)
+
+        return with_arrays
+
+    return prepare
 
 
 def require_tensor(x: Any, function: str, argument: str, position: int) -> None:

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from rushlight.engine.core.dtype import COMPLEX, SCALAR_NAMES, bool_, uint8
-from rushlight.engine.ir.graph import Meta
+from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import POINTWISE, Op, Spec
-from rushlight.engine.ops.arithmetic_rules import plain
+from rushlight.engine.ops.arithmetic_rules import numbered, plain
 from rushlight.engine.ops.elementwise import (
     broadcast_meta,
     converter,
@@ -113,7 +113,7 @@ def _clamp_infer(input: Meta, min: Meta | None, max: Meta | None) -> Meta:
     return broadcast_meta(metas, found)
 
 
-def _bound(meta: Meta | None, target: np.dtype) -> Callable[[Any], Any]:
+def _bound_converter(meta: Meta | None, target: np.dtype) -> Callable[[Any], Any]:
     """How a bound becomes something NumPy compares with an array of ``target``."""
     if meta is None:
         return lambda x: None
@@ -149,7 +149,7 @@ def _clamp_kernel(spec: Spec) -> Callable[..., np.ndarray]:
     assert input is not None
     out = spec.out.dtype.numpy
     target = numpy_compute(spec.out.dtype)
-    first, second, third = (_bound(meta, target) for meta in (input, low, high))
+    first, second, third = (_bound_converter(meta, target) for meta in (input, low, high))
     array = np.asarray if input.weak else (lambda x: x)
 
     def kernel(x: Any, low: Any, high: Any) -> np.ndarray:
@@ -185,13 +185,13 @@ range_backward = Op(
     kernel=_range_kernel,
     grad={
         "grad": lambda g, input, min, max, closed: range_backward(
-            g, input, bound(min), bound(max), closed=closed
+            g, input, _bound(min), _bound(max), closed=closed
         )
     },
 )
 
 
-def bound(x: Any) -> Any:
+def _bound(x: Any) -> Any:
     """A saved bound as a number, a tensor or ``None``."""
     return None if x is None else plain(x)
 
@@ -202,39 +202,35 @@ def _both(first: Any, second: Any) -> Any:
     return first if second is None else first & second
 
 
-clamp_number = Op(
-    "clamp_number(Tensor input, Tensor? min, Tensor? max)",
-    kind=POINTWISE,
-    infer=_clamp_infer,
-    kernel=_clamp_kernel,
-    grad={
-        "input": lambda g, input, min, max: range_backward(
-            g, input, bound(min), bound(max), closed=True
-        )
-    },
-    grad_name="ClampBackward1",
-)
+def _clamp_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:  # noqa: A002
+    low, high = _bound(min), _bound(max)
+    if not isinstance(low, TensorBase) and not isinstance(high, TensorBase):
+        return range_backward(g, input, low, high, closed=True)
+    above = None if low is None else input >= low
+    below = None if high is None else input <= high
+    return where_op(_both(above, below), g, 0)
 
-clamp_tensor = Op(
-    "clamp_tensor(Tensor input, Tensor? min, Tensor? max)",
-    kind=POINTWISE,
-    infer=_clamp_infer,
-    kernel=_clamp_kernel,
-    grad={
-        "input": lambda g, input, min, max: where_op(
-            _both(
-                None if min is None else input >= bound(min),
-                None if max is None else input <= bound(max),
-            ),
-            g,
-            0,
-        ),
-        "min": lambda g, input, min, max: where_op(
-            _both(input < min, None if max is None else min < bound(max)), g, 0
-        ),
-        "max": lambda g, input, min, max: where_op(
-            input > max if min is None else (input > max) | (max < bound(min)), g, 0
-        ),
-    },
-    grad_name="ClampBackward0",
-)
+
+def _min_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:  # noqa: A002
+    return where_op(_both(input < min, None if max is None else min < _bound(max)), g, 0)
+
+
+def _max_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:  # noqa: A002
+    above = input > max
+    return where_op(above if min is None else above | (max < _bound(min)), g, 0)
+
+
+def _clamp_record(name: str, grad_name: Any) -> Op:
+    return Op(
+        f"{name}(Tensor input, Tensor? min, Tensor? max)",
+        kind=POINTWISE,
+        infer=_clamp_infer,
+        kernel=_clamp_kernel,
+        grad={"input": _clamp_gradient, "min": _min_gradient, "max": _max_gradient},
+        grad_name=grad_name,
+    )
+
+
+clamp_op = _clamp_record("clamp", numbered("Clamp"))
+clamp_min_op = _clamp_record("clamp_min", numbered("ClampMin", tensors=1, number=0))
+clamp_max_op = _clamp_record("clamp_max", numbered("ClampMax", tensors=1, number=0))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import composite
 from rushlight.engine.ir.samples import S, t, tb, ti
-from rushlight.engine.ops.blend import clamp_number, clamp_tensor, where_op
+from rushlight.engine.ops.blend import clamp_max_op, clamp_min_op, clamp_op, where_op
 
 
 @composite(
@@ -46,9 +45,7 @@ def where_method(self: Any, condition: Any, other: Any) -> Any:
 def _clamp(input: Any, min: Any, max: Any) -> Any:
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if isinstance(min, TensorBase) or isinstance(max, TensorBase):
-        return clamp_tensor(input, min, max)
-    return clamp_number(input, min, max)
+    return clamp_op(input, min, max)
 
 
 _CLAMPED = (
@@ -100,7 +97,7 @@ def clamp_min(input: Any, min: Any) -> Any:
     >>> torch.clamp_min(torch.tensor([-1.0, 3.0]), 0)
     tensor([0., 3.])
     """
-    return _clamp(input, min, None)
+    return clamp_min_op(input, min, None)
 
 
 @composite(method=True, inplace=True, samples=(S(t(3, 4), 0.2), S(t(3, 4), t(4)), S(ti(4), 1)))
@@ -111,4 +108,4 @@ def clamp_max(input: Any, max: Any) -> Any:
     >>> torch.clamp_max(torch.tensor([-1.0, 3.0]), 0)
     tensor([-1.,  0.])
     """
-    return _clamp(input, None, max)
+    return clamp_max_op(input, None, max)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from rushlight.engine.core.dtype import C_NAMES, COMPLEX, FLOATING, bool_
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
-from rushlight.engine.ops.arithmetic_rules import conjugate, plain, refuse
+from rushlight.engine.ops.arithmetic_rules import conjugate, numbered, plain, refuse
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import (
     SAME,
@@ -71,28 +72,17 @@ def _lerp_kernel(spec: Spec) -> Callable[..., Any]:
     return kernel
 
 
-def _lerp_op(schema: str, grad_name: str, grad: dict[str, Any]) -> Any:
-    return pointwise(
-        schema,
-        _mix,
-        infer=_lerp_infer,
-        kernel=_lerp_kernel,
-        grad={
-            "input": lambda g, weight: g * (1 - conjugate(weight)),
-            "end": lambda g, weight: g * conjugate(weight),
-            **grad,
-        },
-        grad_name=grad_name,
-    )
-
-
-lerp_number = _lerp_op(
-    "lerp_number(Tensor input, Tensor end, Tensor weight)", "LerpBackward0", {}
-)
-lerp_tensor = _lerp_op(
+lerp_op = pointwise(
     "lerp(Tensor input, Tensor end, Tensor weight)",
-    "LerpBackward1",
-    {"weight": lambda g, input, end: g * (end - input).conj()},
+    _mix,
+    infer=_lerp_infer,
+    kernel=_lerp_kernel,
+    grad={
+        "input": lambda g, weight: g * (1 - conjugate(weight)),
+        "end": lambda g, weight: g * conjugate(weight),
+        "weight": lambda g, input, end: g * (end - input).conj(),
+    },
+    grad_name=numbered("Lerp", tensors=1, number=0),
 )
 
 
@@ -120,7 +110,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
     >>> torch.lerp(torch.tensor([1.0, 2.0]), torch.tensor([10.0, 10.0]), 0.5)
     tensor([5.5000, 6.0000])
     """
-    return (lerp_tensor if isinstance(weight, TensorBase) else lerp_number)(input, end, weight)
+    return lerp_op(input, end, weight)
 
 
 # products and quotients added -------------------------------------------------------------------
@@ -287,8 +277,6 @@ def _replace(x: Any, nan: float | None, posinf: float | None, neginf: float | No
 def _nan_to_num_kernel(spec: Spec, *values: Any) -> Callable[..., Any]:
     target = spec.out.dtype.numpy
     if spec.out.dtype.category == FLOATING and target.itemsize < 4:
-        import ml_dtypes
-
         largest = float(ml_dtypes.finfo(target).max)
         nan, posinf, neginf = values
         limits = (

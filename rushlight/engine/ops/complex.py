@@ -23,6 +23,9 @@ from rushlight.engine.ops.arithmetic_rules import no_gradient, require_tensor
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import FLOAT, REAL, broadcast_meta, infer_rule, pointwise
 
+#: There is no half complex type here, so these functions are sampled in the others alone.
+_PRECISE = ("float32", "float64")
+
 # parts ------------------------------------------------------------------------------------------
 
 
@@ -99,7 +102,7 @@ as_real = Op(
 
 
 def _as_complex_infer(input: Meta) -> Meta:
-    if input.dtype not in (float32, float64, float16):
+    if input.dtype not in (float32, float64):
         raise RuntimeError(
             "view_as_complex is only supported for half, float and double tensors, but got a "
             f"tensor of scalar type: {SCALAR_NAMES[input.dtype]}"
@@ -143,7 +146,11 @@ def view_as_real(input: Any) -> Any:
     return as_real(input)
 
 
-@composite(samples=(S(t(3, 2)), S(t(2)), S(t(4, 3, 2))))
+@composite(
+    samples=tuple(
+        S(t(*shape, dtype=dtype)) for shape in ((3, 2), (2,), (4, 3, 2)) for dtype in _PRECISE
+    )
+)
 def view_as_complex(input: Any) -> Any:
     """A real tensor whose last axis has size 2 as a complex one, over the same memory.
 
@@ -178,17 +185,18 @@ conj_physical_op = pointwise(
     "conj_physical(Tensor input)",
     np.conjugate,
     grad={"input": lambda g: g.conj()},
-    namespaces=("torch",),
-    method=True,
-    inplace=True,
-    samples=(S(tc(3)), S(t(3)), S(ti(3))),
-    doc="""The complex conjugate in memory of its own.
+)
+
+
+@composite(method=True, inplace=True, samples=(S(tc(3)), S(t(3)), S(ti(3))))
+def conj_physical(input: Any) -> Any:
+    """The complex conjugate in memory of its own (``input`` itself if it is real).
 
     >>> import rushlight as torch
     >>> torch.conj_physical(torch.complex(torch.tensor([1.0]), torch.tensor([2.0])))
     tensor([1.-2.j])
-    """,
-)
+    """
+    return conj_physical_op.quick(input) if input._value.meta.dtype.is_complex else input
 
 
 @composite(method=True, samples=(S(tc(3)), S(t(3))))
@@ -219,7 +227,7 @@ def resolve_neg(input: Any) -> Any:
 def _complex_infer(real: Meta, imag: Meta) -> Meta:
     first, second = real.dtype, imag.dtype
     if not (real.weak or imag.weak):
-        if first.category != FLOATING or second.category != FLOATING:
+        if first not in (float32, float64) or second not in (float32, float64):
             raise RuntimeError(
                 "Expected both inputs to be Half, Float or Double tensors but got "
                 f"{SCALAR_NAMES[first]} and {SCALAR_NAMES[second]}"
@@ -257,7 +265,14 @@ complex_op = pointwise(
 )
 
 
-@composite(name="complex", samples=(S(t(3), t(3)), S(t(2, 1), t(3)), S(t(), t())))
+@composite(
+    name="complex",
+    samples=tuple(
+        S(t(*first, dtype=dtype), t(*second, dtype=dtype))
+        for first, second in (((3,), (3,)), ((2, 1), (3,)), ((), ()))
+        for dtype in _PRECISE
+    ),
+)
 def complex_(real: Any, imag: Any) -> Any:
     """A complex tensor from its real and imaginary parts.
 

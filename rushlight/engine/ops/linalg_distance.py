@@ -180,7 +180,7 @@ def pairwise_distance(
 
     >>> import rushlight as torch
     >>> torch.nn.functional.pairwise_distance(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
-    tensor([5.])
+    tensor([5.0000])
     """
     return vector_norm(x1 - x2 + eps, p, -1, keepdim)
 
@@ -222,7 +222,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 
 
 def _cross_infer(input: Meta, other: Meta, dim: int) -> Meta:
-    return input
+    return input.like()
 
 
 def _cross_kernel(spec: Spec, dim: int) -> Callable[[Array, Array], Array]:
@@ -264,10 +264,7 @@ def _cross(input: Any, other: Any, dim: int) -> Any:
     if input.dtype is not other.dtype:
         zero = (input.reshape(-1)[:1] + other.reshape(-1)[:1]).dtype
         input, other = input.to(zero), other.to(zero)
-    first, second = (
-        x.contiguous() if tuple(x.shape) == shape else x.expand(shape).contiguous()
-        for x in (input, other)
-    )
+    first, second = (x if tuple(x.shape) == shape else x.expand(shape) for x in (input, other))
     return hooks.record(cross_record, (first, second), (axis,))
 
 

@@ -285,11 +285,13 @@ def _cholesky_kernel(spec: Spec) -> Callable[[Array], Array]:
 
 def _cholesky_grad(g: Any, result: Any) -> Any:
     n = result.shape[-1]
-    inner = product(conj(result), g, True, False) * table(triangle(n, n, False, 0.5), result)
+    inner = product(conj(result), g, True, False)
+    inner = inner * table(triangle(n, n, False, 1.0), result)
+    inner = inner + adjoint(inner * table(triangle(n, n, False, 0.0), result))
     upper = adjoint(result)
     half = solve_triangular(upper, inner, upper=True, unitriangular=False)
     made = adjoint(solve_triangular(upper, adjoint(half), upper=True, unitriangular=False))
-    return (made + adjoint(made)) / 2
+    return made / 2
 
 
 # the lower factor; only the lower triangle of the input is read

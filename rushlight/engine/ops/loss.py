@@ -1,4 +1,8 @@
-"""The loss primitives: those for which PyTorch has a node of its own."""
+"""The losses of pairs of numbers that have a node of their own in PyTorch's graph.
+
+Each is a pointwise value that is left as it is, averaged or summed in the same pass. The
+gradients are written with recorded operations, so that they can be differentiated again.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, int64, uint8
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES
 from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
@@ -17,201 +21,328 @@ Array = np.ndarray
 NONE, MEAN, SUM = "none", "mean", "sum"
 
 
-# mean squared error ----------------------------------------------------------------------------
-
-
-def _pair_infer(input: Meta, target: Meta, reduction: str) -> Meta:
-    found = result_type((input, target))
+def reduced(losses: Array, reduction: str, found: np.dtype) -> Array:
+    """Losses as they are, their mean or their sum, as the type of the result."""
     if reduction == NONE:
-        return broadcast_meta((input, target), found)
-    broadcast_shapes(input.shape, target.shape)
-    return make_meta((), found)
+        return losses.astype(found, copy=False)
+    total = losses.sum()
+    if reduction == MEAN:
+        total = total / losses.dtype.type(losses.size or np.nan)
+    return np.asarray(total, found)
 
 
-def _mse_kernel(spec: Spec, reduction: str) -> Callable[[Array, Array], Array]:
-    found = spec.out.dtype.numpy
-    compute = numpy_compute(spec.out.dtype)
-
-    def call(x: Array, y: Array) -> Array:
-        difference = np.subtract(x, y, dtype=compute)
-        if reduction == NONE:
-            return np.square(difference).astype(found, copy=False)
-        flat = difference.ravel()
-        total = np.square(flat, out=flat).sum()
-        if reduction == MEAN:
-            total = total / compute.type(flat.size or np.nan)
-        return np.asarray(total, found)
-
-    return call
-
-
-def _scale(meta: Meta, other: Meta, reduction: str) -> float:
+def scale_of(reduction: str, *metas: Meta | None) -> float:
+    """What the gradient of one element is multiplied by: one over the count for a mean."""
     if reduction != MEAN:
         return 1.0
     count = 1
-    for n in broadcast_shapes(meta.shape, other.shape):
+    for n in broadcast_shapes(*[m.shape for m in metas if m is not None]):
         count *= n
     return 1.0 / max(count, 1)
 
 
-mse_loss_op = Op(
-    "mse_loss_(Tensor input, Tensor target, str reduction)",
-    kind=OTHER,
-    infer=_pair_infer,
-    kernel=_mse_kernel,
-    grad={
+def _infer(kernel_name: str) -> Callable[..., Meta]:
+    def infer(input: Meta, target: Meta, *attrs: Any) -> Meta:
+        found = result_type((input, target))
+        if found.category < FLOATING:
+            raise NotImplementedError(
+                f"\"{kernel_name}\" not implemented for '{SCALAR_NAMES[found]}'"
+            )
+        if attrs[-1] == NONE:
+            return broadcast_meta((input, target), found)
+        broadcast_shapes(input.shape, target.shape)
+        return make_meta((), found)
+
+    return infer
+
+
+def _kernel(value: Callable[..., Array]) -> Callable[..., Any]:
+    def prepare(spec: Spec, *attrs: Any) -> Callable[..., Array]:
+        found = spec.out.dtype.numpy
+        compute = numpy_compute(spec.out.dtype)
+        reduction, others = attrs[-1], attrs[:-1]
+
+        def call(x: Array, y: Array) -> Array:
+            x, y = x.astype(compute, copy=False), y.astype(compute, copy=False)
+            return reduced(value(x, y, *others), reduction, found)
+
+        return call
+
+    return prepare
+
+
+def _pair_loss(
+    name: str,
+    grad_name: str,
+    kernel_name: str,
+    value: Callable[..., Array],
+    grad: dict[str, Any],
+    attributes: str = "",
+) -> Op:
+    """The record of a loss of two tensors that broadcast."""
+    return Op(
+        f"{name}(Tensor input, Tensor target, {attributes}str reduction)",
+        kind=OTHER,
+        infer=_infer(kernel_name),
+        kernel=_kernel(value),
+        grad=grad,
+        grad_name=grad_name,
+    )
+
+
+mse_loss_op = _pair_loss(
+    "mse_loss_",
+    "MseLoss",
+    "mse_cpu",
+    lambda x, y: np.square(x - y),
+    {
         "input": lambda g, input, target, input_meta, target_meta, reduction: (
-            (input - target) * (g * (2.0 * _scale(input_meta, target_meta, reduction)))
+            (input - target) * (g * (2.0 * scale_of(reduction, input_meta, target_meta)))
         ),
         "target": lambda g, input, target, input_meta, target_meta, reduction: (
-            (target - input) * (g * (2.0 * _scale(input_meta, target_meta, reduction)))
+            (target - input) * (g * (2.0 * scale_of(reduction, input_meta, target_meta)))
         ),
     },
-    grad_name="MseLoss",
 )
 
 
-# negative log likelihood -----------------------------------------------------------------------
+def _smooth_l1(x: Array, y: Array, beta: float) -> Array:
+    distance = np.abs(x - y)
+    small = np.minimum(distance, beta)
+    return small * (distance - x.dtype.type(0.5) * small) / x.dtype.type(beta)
 
 
-def check_targets(target: Array, classes: int, ignore: int) -> None:
-    """PyTorch's error for a class that does not exist."""
-    bad = (target != ignore) & ((target < 0) | (target >= classes))
-    if bad.any():
-        found = int(target[bad].flat[0])
-        raise IndexError(
-            f"Target {found} is out of bounds.\nClasses are numbered 0 to {classes - 1}; labels "
-            "that count from 1 need `target - 1`."
-        )
+smooth_l1_op = _pair_loss(
+    "smooth_l1_loss_",
+    "SmoothL1Loss",
+    "smooth_l1_cpu",
+    _smooth_l1,
+    {
+        "input": lambda g, input, target, input_meta, target_meta, beta, reduction: (
+            ((input - target) / beta).clamp(-1.0, 1.0)
+            * (g * scale_of(reduction, input_meta, target_meta))
+        ),
+        "target": lambda g, input, target, input_meta, target_meta, beta, reduction: (
+            ((target - input) / beta).clamp(-1.0, 1.0)
+            * (g * scale_of(reduction, input_meta, target_meta))
+        ),
+    },
+    "float beta, ",
+)
 
 
-def _nll_infer(
-    input: Meta, target: Meta, weight: Meta | None, reduction: str, ignore: int
-) -> tuple[Meta, Meta]:
-    if target.dtype is not int64 and target.dtype is not uint8:
+def _huber(x: Array, y: Array, delta: float) -> Array:
+    distance = np.abs(x - y)
+    small = np.minimum(distance, delta)
+    return small * (distance - x.dtype.type(0.5) * small)
+
+
+huber_op = _pair_loss(
+    "huber_loss_",
+    "HuberLoss",
+    "huber_cpu",
+    _huber,
+    {
+        "input": lambda g, input, target, input_meta, target_meta, delta, reduction: (
+            (input - target).clamp(-delta, delta)
+            * (g * scale_of(reduction, input_meta, target_meta))
+        ),
+        "target": lambda g, input, target, input_meta, target_meta, delta, reduction: (
+            (target - input).clamp(-delta, delta)
+            * (g * scale_of(reduction, input_meta, target_meta))
+        ),
+    },
+    "float delta, ",
+)
+
+
+def _softplus(x: Array) -> Array:
+    """log(1 + exp(x)) without overflow."""
+    return np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)
+
+
+soft_margin_op = _pair_loss(
+    "soft_margin_loss_",
+    "SoftMarginLoss",
+    "soft_margin_cpu",
+    lambda x, y: _softplus(-y * x),
+    {
+        "input": lambda g, input, target, input_meta, target_meta, reduction: (
+            -target
+            * (-target * input).sigmoid()
+            * (g * scale_of(reduction, input_meta, target_meta))
+        ),
+        "target": "soft_margin_loss",
+    },
+)
+
+
+# cross entropy of one probability ----------------------------------------------------------------
+
+
+def _binary_infer(input: Meta, target: Meta, weight: Meta | None, reduction: str) -> Meta:
+    if target.dtype is not input.dtype or input.dtype.category < FLOATING:
+        wanted, have = (input, target) if input.dtype.category >= FLOATING else (target, input)
         raise RuntimeError(
-            f"expected scalar type Long but found {SCALAR_NAMES[target.dtype]}"
+            f"Found dtype {SCALAR_NAMES[target.dtype]} but expected {SCALAR_NAMES[input.dtype]}\n"
+            f"Convert the {'target' if have is target else 'input'}, e.g. with "
+            f".to({wanted.dtype})."
         )
-    batch = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
-    if tuple(target.shape) != tuple(batch):
-        if input.ndim > 1 and target.ndim and input.shape[0] != target.shape[0]:
-            raise ValueError(
-                f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
-                f"({target.shape[0]})."
+    if weight is not None:
+        _check_weight(weight, input)
+    return make_meta(tuple(input.shape) if reduction == NONE else (), input.dtype)
+
+
+def _check_weight(weight: Meta, input: Meta) -> None:
+    """PyTorch's error for a weight that does not expand to the input."""
+    pairs = zip(reversed(weight.shape), reversed(input.shape), strict=False)
+    for offset, (n, m) in enumerate(pairs, 1):
+        if n not in (1, m):
+            raise RuntimeError(
+                f"Attempting to broadcast a dimension of length {n} at -{offset}! Mismatching "
+                f"argument at index 1 had {weight.shape}; but expected shape should be "
+                f"broadcastable to {list(input.shape)}"
             )
-        raise RuntimeError(
-            f"size mismatch (got input: {list(input.shape)} , target: {list(target.shape)})"
-        )
-    if weight is not None and weight.numel != input.shape[1 if input.ndim > 1 else 0]:
-        raise RuntimeError(
-            "weight tensor should be defined either for all or no classes"
-        )
-    if input.dtype.category < FLOATING:
-        raise RuntimeError(f'"nll_loss" not implemented for \'{SCALAR_NAMES[input.dtype]}\'')
-    out = tuple(target.shape) if reduction == NONE else ()
-    return make_meta(out, input.dtype), make_meta((), input.dtype)
 
 
-def _nll_kernel(spec: Spec, reduction: str, ignore: int) -> Callable[..., tuple[Array, Array]]:
-    source = spec.inputs[0]
-    assert source is not None
+def _binary_kernel(spec: Spec, reduction: str) -> Callable[..., Array]:
     found = spec.out.dtype.numpy
     compute = numpy_compute(spec.out.dtype)
-    axis = 1 if source.ndim > 1 else 0
-    classes = source.shape[axis]
-    flat = source.ndim == 2
-    rows = np.arange(source.shape[0]) if flat else None
 
-    def call(x: Array, target: Array, weight: Array | None) -> tuple[Array, Array]:
-        if target.size and (target.max() >= classes or target.min() < 0):
-            check_targets(target, classes, ignore)
-            ignored = target == ignore
-            picked = np.where(ignored, 0, target)
-        else:
-            ignored, picked = None, target
-            if 0 <= ignore < classes:
-                ignored = target == ignore
-        if flat:
-            chosen = x[rows, picked]
-        else:
-            chosen = np.take_along_axis(x, np.expand_dims(picked, axis), axis).squeeze(axis)
-        losses = -chosen.astype(compute, copy=False)
-        scale = None if weight is None else weight.astype(compute, copy=False)[picked]
-        if ignored is not None:
-            scale = np.where(ignored, 0, 1 if scale is None else scale).astype(compute)
-        if scale is not None:
-            losses = losses * scale if ignored is None else np.where(ignored, 0, losses * scale)
-        total = compute.type(losses.size) if scale is None else scale.sum()
-        if reduction == NONE:
-            return np.asarray(losses, found), np.asarray(0, found)
-        summed = losses.sum()
-        if reduction == MEAN:
-            summed = summed / total
-        return np.asarray(summed, found), np.asarray(total, found)
-
-    return call
-
-
-def _nll_grad_kernel(spec: Spec, reduction: str, ignore: int) -> Callable[..., Array]:
-    meta = spec.out
-    found = meta.dtype.numpy
-    axis = 1 if meta.ndim > 1 else 0
-    shape = tuple(meta.shape)
-    flat = meta.ndim == 2
-    rows = np.arange(shape[0]) if flat else None
-
-    def call(g: Array, target: Array, weight: Array | None, total: Array) -> Array:
-        made = np.zeros(shape, found)
-        ignored = target == ignore
-        some = ignored.any()
-        picked = np.where(ignored, 0, target) if some else target
-        value: Any = -g
-        if reduction == MEAN:
-            value = value / total
+    def call(x: Array, y: Array, weight: Array | None) -> Array:
+        for array, what in ((x, "input"), (y, "target")):
+            if not ((array >= 0) & (array <= 1)).all():
+                advice = "\nA sigmoid makes probabilities from scores." if what == "input" else ""
+                raise RuntimeError(f"all elements of {what} should be between 0 and 1{advice}")
+        x, y = x.astype(compute, copy=False), y.astype(compute, copy=False)
+        held = compute.type(-100)
+        losses = (y - 1) * np.maximum(np.log1p(-x), held) - y * np.maximum(np.log(x), held)
         if weight is not None:
-            value = value * weight[picked]
-        if some:
-            value = np.where(ignored, 0, value)
-        if flat:
-            made[rows, picked] = value
-        else:
-            value = np.broadcast_to(value, picked.shape).astype(found)
-            np.put_along_axis(
-                made, np.expand_dims(picked, axis), np.expand_dims(value, axis), axis
-            )
-        return made
+            losses = losses * weight.astype(compute, copy=False)
+        return reduced(losses, reduction, found)
 
     return call
 
 
-nll_loss_op = Op(
-    "nll_loss_(Tensor input, Tensor target, Tensor? weight, str reduction, int ignore)",
-    kind=OTHER,
-    infer=_nll_infer,
-    kernel=_nll_kernel,
-    grad={
-        "input": lambda g0, target, weight, result1, input_meta, reduction, ignore: nll_loss_grad(
-            g0, target, weight, result1, reduction=reduction, ignore=ignore,
-            shape=tuple(input_meta.shape),
-        )
-    },
-    differentiable=1,
-    may_fail=True,
-    grad_name="NllLoss",
-)  # fmt: skip
+def _weighted(g: Any, weight: Any, scale: float) -> Any:
+    g = g if scale == 1.0 else g * scale
+    return g if weight is None else g * weight
 
-nll_loss_grad = Op(
-    "nll_loss_grad(Tensor g_out, Tensor target, Tensor? weight, Tensor total, str reduction, "
-    "int ignore, int[] shape)",
+
+binary_cross_entropy_op = Op(
+    "binary_cross_entropy_(Tensor input, Tensor target, Tensor? weight, str reduction)",
     kind=OTHER,
-    infer=lambda g_out, target, weight, total, reduction, ignore, shape: make_meta(
-        shape, g_out.dtype
-    ),
-    kernel=lambda spec, reduction, ignore, shape: _nll_grad_kernel(spec, reduction, ignore),
+    infer=_binary_infer,
+    kernel=_binary_kernel,
     grad={
-        "g_out": lambda g, target, weight, reduction, ignore: nll_loss_op(
-            g, target, weight, reduction=reduction, ignore=ignore
-        )[0]
+        "input": lambda g, input, target, weight, input_meta, reduction: (
+            (input - target)
+            / ((1.0 - input) * input).clamp(min=1e-12)
+            * _weighted(g, weight, scale_of(reduction, input_meta))
+        ),
+        "target": lambda g, input, weight, input_meta, reduction: (
+            ((1.0 - input).log() - input.log())
+            * _weighted(g, weight, scale_of(reduction, input_meta))
+        ),
+        "weight": "binary_cross_entropy",
     },
-    grad_name="NllLossBackward",
+    may_fail=True,
+    grad_name="BinaryCrossEntropy",
+)
+
+
+def _logits_infer(
+    input: Meta, target: Meta, weight: Meta | None, pos_weight: Meta | None, reduction: str
+) -> Meta:
+    metas = [m for m in (input, target, weight, pos_weight) if m is not None]
+    found = result_type(metas)
+    for part in (target, input):
+        if part.dtype.category < FLOATING:
+            raise RuntimeError(
+                f"result type {SCALAR_NAMES[found]} can't be cast to the desired output type "
+                f"{SCALAR_NAMES[part.dtype]}\nLabels must be floating-point numbers here: "
+                "target.float()."
+            )
+    shape = broadcast_shapes(*[m.shape for m in metas])
+    return make_meta(shape if reduction == NONE else (), found)
+
+
+def _logits_kernel(spec: Spec, reduction: str) -> Callable[..., Array]:
+    found = spec.out.dtype.numpy
+    compute = numpy_compute(spec.out.dtype)
+
+    def call(x: Array, y: Array, weight: Array | None, pos_weight: Array | None) -> Array:
+        x, y = x.astype(compute, copy=False), y.astype(compute, copy=False)
+        losses = _softplus(-x)
+        if pos_weight is not None:
+            losses = losses * ((pos_weight.astype(compute, copy=False) - 1) * y + 1)
+        losses = losses + (1 - y) * x
+        if weight is not None:
+            losses = losses * weight.astype(compute, copy=False)
+        return reduced(losses, reduction, found)
+
+    return call
+
+
+def _logits_input_grad(
+    g: Any, input: Any, target: Any, weight: Any, pos_weight: Any, input_meta: Meta,
+    target_meta: Meta, weight_meta: Meta | None, pos_weight_meta: Meta | None, reduction: str,
+) -> Any:  # fmt: skip
+    scale = scale_of(reduction, input_meta, target_meta, weight_meta, pos_weight_meta)
+    if pos_weight is None:
+        slope = input.sigmoid() - target
+    else:
+        positive = pos_weight * target
+        slope = (positive + 1.0 - target) * input.sigmoid() - positive
+    return slope * _weighted(g, weight, scale)
+
+
+def _logits_target_grad(
+    g: Any, input: Any, weight: Any, pos_weight: Any, input_meta: Meta, target_meta: Meta,
+    weight_meta: Meta | None, pos_weight_meta: Meta | None, reduction: str,
+) -> Any:  # fmt: skip
+    scale = scale_of(reduction, input_meta, target_meta, weight_meta, pos_weight_meta)
+    slope = -input
+    if pos_weight is not None:
+        softplus = (-input.abs()).exp().log1p() + (-input).clamp(min=0)
+        slope = slope + (pos_weight - 1.0) * softplus
+    return slope * _weighted(g, weight, scale)
+
+
+binary_cross_entropy_with_logits_op = Op(
+    "binary_cross_entropy_with_logits_(Tensor input, Tensor target, Tensor? weight, "
+    "Tensor? pos_weight, str reduction)",
+    kind=OTHER,
+    infer=_logits_infer,
+    kernel=_logits_kernel,
+    grad={
+        "input": _logits_input_grad,
+        "target": _logits_target_grad,
+        "weight": "binary_cross_entropy_with_logits",
+        "pos_weight": "binary_cross_entropy_with_logits",
+    },
+    grad_name="BinaryCrossEntropyWithLogits",
+)
+
+
+# a check that is made when the data is there -----------------------------------------------------
+
+
+def _not_negative_kernel(spec: Spec) -> Callable[[Array], Array]:
+    def call(x: Array) -> Array:
+        if (x < 0).any():
+            raise ValueError("var has negative entry/entries")
+        return x
+
+    return call
+
+
+not_negative = Op(
+    "not_negative(Tensor input)",
+    kind=OTHER,
+    infer=lambda input: input,
+    kernel=_not_negative_kernel,
+    grad={"input": lambda g: g},
+    may_fail=True,
+    grad_name="Clone",
 )

@@ -1,4 +1,4 @@
-"""PyTorch's loss functions."""
+"""PyTorch's losses of numbers and of probabilities."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ import math
 import warnings
 from typing import Any
 
+from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.core.shape import broadcast_shapes
+from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import composite
-from rushlight.engine.ir.samples import S, t, ti
-from rushlight.engine.ops.loss import MEAN, NONE, SUM, check_targets, mse_loss_op, nll_loss_op
+from rushlight.engine.ir.samples import ErrorSample, S, t, ti
+from rushlight.engine.ops.loss import (
+    MEAN,
+    NONE,
+    SUM,
+    binary_cross_entropy_op,
+    binary_cross_entropy_with_logits_op,
+    huber_op,
+    mse_loss_op,
+    not_negative,
+    smooth_l1_op,
+)
 
 _F = ("nn.functional",)
 
@@ -18,8 +30,16 @@ def reduction_of(reduction: str, size_average: Any = None, reduce: Any = None) -
     """The reduction, from PyTorch's present argument and its two old ones."""
     if size_average is not None or reduce is not None:
         if reduce is False:
-            return NONE
-        return SUM if size_average is False else MEAN
+            found = NONE
+        else:
+            found = SUM if size_average is False else MEAN
+        warnings.warn(
+            "size_average and reduce args will be deprecated, please use "
+            f"reduction='{found}' instead.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return found
     if reduction not in (NONE, MEAN, SUM):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     return reduction
@@ -46,19 +66,49 @@ def check_sizes(input: Any, target: Any) -> None:
         broadcast_shapes(input.shape, target.shape)
 
 
+def _weighted(loss: Any, weight: Any, reduction: str) -> Any:
+    """Weighted losses; their mean is taken over the weights."""
+    weighted = loss * weight
+    if reduction == NONE:
+        return weighted
+    return weighted.sum() if reduction == SUM else weighted.sum() / weight.sum()
+
+
 _PAIRS = (
     S(t(3, 4), t(3, 4)),
     S(t(3, 4), t(3, 4), reduction="sum"),
     S(t(5), t(5), reduction="none"),
+    S(t(3, 4), t(4)),
 )
+_REDUCTION = ErrorSample(
+    S(t(3), t(3), reduction="all"), ValueError, "all is not a valid value for reduction"
+)
+_SIZES = ErrorSample(
+    S(t(3, 4), t(3)), RuntimeError, r"The size of tensor a \(4\) must match the size of tensor b"
+)
+_WEIGHT = t(3, 4, low=0.1, grad=False)
 
 
-@composite(namespaces=_F, samples=(*_PAIRS, S(t(), t())))
+@composite(
+    namespaces=_F,
+    samples=(*_PAIRS, S(t(), t()), S(t(3, 4), t(3, 4), weight=_WEIGHT)),
+    errors=(
+        _REDUCTION,
+        _SIZES,
+        ErrorSample(S(ti(3), ti(3)), NotImplementedError, '"mse_cpu" not implemented for'),
+    ),
+)
 def mse_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None,
     reduction: str = MEAN, weight: Any = None,
 ) -> Any:  # fmt: skip
     """The mean (or sum) of squared differences.
+
+    Args:
+        input: predictions, any shape.
+        target: what they should be, the same shape.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        weight: a weight for every element.
 
     >>> import rushlight as torch
     >>> torch.nn.functional.mse_loss(torch.zeros(2), torch.ones(2))
@@ -67,228 +117,173 @@ def mse_loss(
     check_sizes(input, target)
     how = reduction_of(reduction, size_average, reduce)
     if weight is not None:
-        return reduce_loss(mse_loss_op(input, target, reduction=NONE) * weight, how)
+        return _weighted(mse_loss_op(input, target, reduction=NONE), weight, how)
     return mse_loss_op(input, target, reduction=how)
 
 
-@composite(namespaces=_F, samples=_PAIRS)
+@composite(
+    namespaces=_F,
+    samples=(*_PAIRS, S(t(3, 4), t(3, 4), weight=_WEIGHT)),
+    errors=(_REDUCTION, _SIZES),
+)
 def l1_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = MEAN,
     weight: Any = None,
 ) -> Any:  # fmt: skip
-    """The mean (or sum) of absolute differences.
+    """The mean (or sum) of absolute differences; arguments as for ``mse_loss``.
 
     >>> import rushlight as torch
     >>> torch.nn.functional.l1_loss(torch.zeros(2), torch.ones(2))
     tensor(1.)
     """
     check_sizes(input, target)
+    how = reduction_of(reduction, size_average, reduce)
     loss = (input - target).abs()
-    return reduce_loss(
-        loss if weight is None else loss * weight, reduction_of(reduction, size_average, reduce)
-    )
+    return reduce_loss(loss, how) if weight is None else _weighted(loss, weight, how)
 
 
-@composite(namespaces=_F, samples=(*_PAIRS, S(t(3, 4), t(3, 4), beta=0.5)))
+@composite(
+    namespaces=_F,
+    samples=(*_PAIRS, S(t(3, 4), t(3, 4), beta=0.5), S(t(3), t(3), beta=0)),
+    errors=(
+        _REDUCTION,
+        _SIZES,
+        ErrorSample(S(t(3), t(3), beta=-1), RuntimeError, "does not support negative values"),
+    ),
+)
 def smooth_l1_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None,
     reduction: str = MEAN, beta: float = 1.0,
 ) -> Any:  # fmt: skip
-    """Quadratic for differences below ``beta``, linear above.
+    """Quadratic for differences below ``beta``, linear above; arguments as for ``mse_loss``.
 
     >>> import rushlight as torch
     >>> torch.nn.functional.smooth_l1_loss(torch.zeros(1), torch.ones(1) * 3)
     tensor(2.5000)
     """
-    if beta < 0:
-        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    check_sizes(input, target)
     how = reduction_of(reduction, size_average, reduce)
     if beta == 0:
-        return l1_loss(input, target, reduction=how)
-    check_sizes(input, target)
-    distance = (input - target).abs()
-    small = distance.clamp(max=beta)
-    return reduce_loss(small * (distance - 0.5 * small) / beta, how)
+        return reduce_loss((input - target).abs(), how)
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    return smooth_l1_op(input, target, beta=float(beta), reduction=how)
 
 
-@composite(namespaces=_F, samples=(*_PAIRS, S(t(3, 4), t(3, 4), delta=0.5)))
+@composite(
+    namespaces=_F,
+    samples=(
+        *_PAIRS,
+        S(t(3, 4), t(3, 4), delta=0.5),
+        S(t(3, 4), t(3, 4), weight=_WEIGHT),
+    ),
+    errors=(
+        _REDUCTION,
+        _SIZES,
+        ErrorSample(S(t(3), t(3), delta=0), RuntimeError, "does not support non-positive values"),
+    ),
+)
 def huber_loss(
     input: Any, target: Any, reduction: str = MEAN, delta: float = 1.0, weight: Any = None
 ) -> Any:
     """Quadratic for differences below ``delta``, linear above; see Huber, 1964.
 
+    Arguments as for ``mse_loss``.
+
     >>> import rushlight as torch
     >>> torch.nn.functional.huber_loss(torch.zeros(1), torch.ones(1) * 3)
     tensor(2.5000)
     """
+    check_sizes(input, target)
+    how = reduction_of(reduction)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    check_sizes(input, target)
-    distance = (input - target).abs()
-    small = distance.clamp(max=delta)
-    loss = small * (distance - 0.5 * small)
-    return reduce_loss(loss if weight is None else loss * weight, reduction_of(reduction))
+    if weight is None:
+        return huber_op(input, target, delta=float(delta), reduction=how)
+    loss = huber_op(input, target, delta=float(delta), reduction=NONE)
+    return reduce_loss(loss * weight, how)
+
+
+# probabilities ---------------------------------------------------------------------------------
+
+_CHANCE = t(3, 4, low=0.1, high=0.9)
+_LABELS = t(3, 4, low=0.1, high=0.9, grad=False)
+_ROW = t(4, low=0.5, grad=False)
 
 
 @composite(
     namespaces=_F,
     samples=(
-        S(t(4, 3), ti(4, low=0, high=3)),
-        S(t(4, 3), ti(4, low=0, high=3), t(3, low=0.5, grad=False), reduction="sum"),
-        S(t(2, 3, 5), ti(2, 5, low=0, high=3), ignore_index=1),
-        S(t(4, 3), ti(4, low=0, high=3), reduction="none"),
-        S(t(3), ti(low=0, high=3)),
+        S(_CHANCE, _CHANCE),
+        S(_CHANCE, _LABELS, _ROW, reduction="sum"),
+        S(_CHANCE, _LABELS, reduction="none"),
+    ),
+    errors=(
+        ErrorSample(S(t(3), t(2)), ValueError, "that is different to the input size"),
+        ErrorSample(
+            S(t(3, low=1.5), t(3)), RuntimeError, "elements of input should be between 0 and 1"
+        ),
+        ErrorSample(
+            S(_CHANCE, t(3, 4, low=1.5)),
+            RuntimeError,
+            "elements of target should be between 0 and 1",
+        ),
+        ErrorSample(S(_CHANCE, ti(3, 4)), RuntimeError, "Found dtype Long but expected Float"),
+        ErrorSample(
+            S(_CHANCE, _LABELS, t(3, grad=False)),
+            RuntimeError,
+            "Attempting to broadcast a dimension of length 3 at -1!",
+        ),
+        ErrorSample(
+            S(_CHANCE, _LABELS, t(4)),
+            RuntimeError,
+            "is not differentiable with respect to argument 'weight'",
+        ),
     ),
 )
-def nll_loss(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None,
-    ignore_index: int = -100, reduce: Any = None, reduction: str = MEAN,
-) -> Any:  # fmt: skip
-    """Minus the log probability of the target class.
-
-    Args:
-        input: log probabilities, (N, C), (C) or (N, C, d1, ...).
-        target: class numbers (int64), (N), () or (N, d1, ...).
-        weight: a weight per class.
-        ignore_index: a class number that does not count.
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.nll_loss(torch.tensor([[-1.0, -2.0]]), torch.tensor([1]))
-    tensor(2.)
-    """
-    how = reduction_of(reduction, size_average, reduce)
-    ready = target._value.buffer
-    if ready is not None and input.dim() and ready.__class__.__name__ == "ndarray":
-        classes = input.shape[1 if input.dim() > 1 else 0]
-        if ready.size and (ready.max() >= classes or ready.min() < 0):
-            check_targets(ready, classes, ignore_index)
-    return nll_loss_op(input, target, weight, reduction=how, ignore=int(ignore_index))[0]
-
-
-@composite(
-    namespaces=_F,
-    samples=(
-        S(t(4, 3), ti(4, low=0, high=3)),
-        S(t(4, 3), ti(4, low=0, high=3), t(3, low=0.5, grad=False), label_smoothing=0.1),
-        S(t(4, 3), t(4, 3, low=0.1, high=1.0)),
-        S(t(2, 3, 5), ti(2, 5, low=0, high=3), ignore_index=1, label_smoothing=0.2),
-        S(t(4, 3), ti(4, low=0, high=3), reduction="none"),
-        S(t(3), ti(low=0, high=3)),
-    ),
-)
-def cross_entropy(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None,
-    ignore_index: int = -100, reduce: Any = None, reduction: str = MEAN,
-    label_smoothing: float = 0.0,
-) -> Any:  # fmt: skip
-    """Minus the log probability of the target class, from unnormalised scores.
-
-    Args:
-        input: scores, (N, C), (C) or (N, C, d1, ...).
-        target: class numbers, or probabilities of the shape of ``input``.
-        weight: a weight per class.
-        ignore_index: a class number that does not count.
-        label_smoothing: share of probability given evenly to all classes.
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.cross_entropy(torch.zeros(1, 2), torch.tensor([0]))
-    tensor(0.6931)
-    """
-    how = reduction_of(reduction, size_average, reduce)
-    dim = 1 if input.dim() > 1 else 0
-    log_probability = input.log_softmax(dim)
-    if tuple(input.shape) == tuple(target.shape) and target.dtype.is_floating_point:
-        return _soft_targets(log_probability, target, weight, how, label_smoothing, dim)
-    loss = nll_loss(log_probability, target, weight, None, ignore_index, None, how)
-    if label_smoothing == 0.0:
-        return loss
-    return _smoothed(log_probability, target, weight, ignore_index, how, label_smoothing, dim, loss)
-
-
-def _row(weight: Any, input: Any, dim: int) -> Any:
-    return weight.reshape([-1 if a == dim else 1 for a in range(input.dim())])
-
-
-def _soft_targets(
-    log_probability: Any, target: Any, weight: Any, how: str, smoothing: float, dim: int
-) -> Any:
-    classes = log_probability.shape[dim]
-    if smoothing:
-        target = target * (1 - smoothing) + smoothing / classes
-    loss = log_probability * target
-    if weight is not None:
-        loss = loss * _row(weight, loss, dim)
-    loss = -loss.sum(dim)
-    if how == MEAN:
-        return loss.sum() / max(loss.numel(), 1)
-    return reduce_loss(loss, how)
-
-
-def _smoothed(
-    log_probability: Any, target: Any, weight: Any, ignore: int, how: str, smoothing: float,
-    dim: int, loss: Any,
-) -> Any:  # fmt: skip
-    counted = target != ignore
-    weighted = log_probability
-    if weight is not None:
-        weighted = log_probability * _row(weight, log_probability, dim)
-    smooth = -weighted.sum(dim) * counted
-    classes = log_probability.shape[dim]
-    if how == MEAN:
-        if weight is None:
-            total = counted.sum()
-        else:
-            total = (weight[target.clamp(min=0)] * counted).sum()
-        smooth = smooth.sum() / total
-    elif how == SUM:
-        smooth = smooth.sum()
-    return loss * (1 - smoothing) + smooth * (smoothing / classes)
-
-
-_PROBABILITIES = (
-    S(t(3, 4, low=0.1, high=0.9), t(3, 4, low=0.0, high=1.0, grad=False)),
-    S(
-        t(3, 4, low=0.1, high=0.9),
-        t(3, 4, low=0.0, high=1.0, grad=False),
-        t(4, low=0.5, grad=False),
-        reduction="sum",
-    ),
-)
-
-
-@composite(namespaces=_F, samples=_PROBABILITIES)
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
     reduction: str = MEAN,
 ) -> Any:  # fmt: skip
     """Cross entropy of probabilities between 0 and 1; logarithms are held above -100.
 
+    Args:
+        input: probabilities, any shape.
+        target: what they should be, the same shape.
+        weight: a weight that broadcasts to the input.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
     >>> import rushlight as torch
     >>> torch.nn.functional.binary_cross_entropy(torch.tensor([0.5]), torch.tensor([1.0]))
     tensor(0.6931)
     """
+    how = reduction_of(reduction, size_average, reduce)
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}) is deprecated. Please ensure they have the same size."
         )
-    logs = input.log().clamp(min=-100.0)
-    others = (1 - input).log().clamp(min=-100.0)
-    loss = (target - 1) * others - target * logs
-    if weight is not None:
-        loss = loss * weight
-    return reduce_loss(loss, reduction_of(reduction, size_average, reduce))
+    return binary_cross_entropy_op(input, target, weight, reduction=how)
 
 
 @composite(
     namespaces=_F,
     samples=(
-        S(t(3, 4), t(3, 4, low=0.0, high=1.0, grad=False)),
-        S(
-            t(3, 4),
-            t(3, 4, low=0.0, high=1.0, grad=False),
-            t(4, low=0.5, grad=False),
-            pos_weight=t(4, low=0.5, grad=False),
+        S(t(3, 4), t(3, 4, low=0.0, high=1.0)),
+        S(t(3, 4), _CHANCE, _ROW, pos_weight=_ROW),
+        S(t(3, 4), _CHANCE, reduction="sum", pos_weight=_ROW),
+        S(t(3, 4), _LABELS, reduction="none"),
+    ),
+    errors=(
+        ErrorSample(
+            S(t(3), t(2)),
+            ValueError,
+            r"Target size \(torch.Size\(\[2\]\)\) must be the same as input size",
+        ),
+        ErrorSample(
+            S(t(3, 4), ti(3, 4)),
+            RuntimeError,
+            "result type Float can't be cast to the desired output type Long",
         ),
     ),
 )
@@ -298,32 +293,35 @@ def binary_cross_entropy_with_logits(
 ) -> Any:  # fmt: skip
     """Cross entropy of the sigmoid of ``input``, computed without overflow.
 
+    Args:
+        input: scores, any shape.
+        target: probabilities, the same shape.
+        weight: a weight that broadcasts to the input.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        pos_weight: a weight for the positive examples, that broadcasts to the input.
+
     >>> import rushlight as torch
     >>> F = torch.nn.functional
     >>> F.binary_cross_entropy_with_logits(torch.tensor([0.0]), torch.tensor([1.0]))
     tensor(0.6931)
     """
+    how = reduction_of(reduction, size_average, reduce)
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(
             f"Target size ({target.shape}) must be the same as input size ({input.shape})"
         )
-    # log(1 + exp(-x)) as softplus(-x), which does not overflow
-    softplus = (-input.abs()).exp().log1p() + (-input).clamp(min=0)
-    if pos_weight is not None:
-        loss = (1 - target) * input + ((pos_weight - 1) * target + 1) * softplus
-    else:
-        loss = (1 - target) * input + softplus
-    if weight is not None:
-        loss = loss * weight
-    return reduce_loss(loss, reduction_of(reduction, size_average, reduce))
+    return binary_cross_entropy_with_logits_op(input, target, weight, pos_weight, reduction=how)
 
 
 @composite(
     namespaces=_F,
     samples=(
-        S(t(3, 4), t(3, 4, low=0.1, high=1.0, grad=False), reduction="batchmean"),
+        S(t(3, 4), t(3, 4, low=0.1, high=1.0), reduction="batchmean"),
         S(t(3, 4), t(3, 4), reduction="sum", log_target=True),
+        S(t(3, 4), t(3, 4, low=0.1, high=1.0), reduction="none"),
+        S(t(3, 4), t(4, low=0.1, high=1.0)),
     ),
+    errors=(_REDUCTION,),
 )
 def kl_div(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = MEAN,
@@ -331,189 +329,136 @@ def kl_div(
 ) -> Any:  # fmt: skip
     """The divergence of Kullback and Leibler of ``target`` from exp(``input``).
 
+    Args:
+        input: log probabilities, any shape.
+        target: probabilities, or their logarithms with ``log_target``.
+        reduction: ``"batchmean"`` (the sum over the first size, which is the definition),
+            ``"mean"``, ``"sum"`` or ``"none"``.
+
     >>> import rushlight as torch
     >>> torch.nn.functional.kl_div(torch.zeros(1, 1), torch.ones(1, 1), reduction="batchmean")
     tensor(0.)
     """
+    whole = reduction == "batchmean"
+    how = SUM if whole and size_average is None and reduce is None else reduction_of(
+        reduction, size_average, reduce
+    )
+    if how == MEAN:
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL math definition."
+            "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
+            UserWarning,
+            stacklevel=3,
+        )
     loss = target.exp() * (target - input) if log_target else target.xlogy(target) - target * input
-    if reduction == "batchmean":
-        return loss.sum() / max(input.shape[0] if input.dim() else 1, 1)
-    return reduce_loss(loss, reduction_of(reduction, size_average, reduce))
+    made = reduce_loss(loss, how)
+    if whole and input.dim():
+        made = made / input.shape[0] if input.shape[0] else made * math.nan
+    return made
 
 
-@composite(namespaces=_F, samples=(S(t(3, 4), t(3, 4, low=0.1, high=4.0, grad=False)),))
+_COUNTS = t(3, 4, low=0.1, high=4.0)
+
+
+@composite(
+    namespaces=_F,
+    samples=(
+        S(t(3, 4), _COUNTS),
+        S(t(3, 4, low=0.1), _COUNTS, log_input=False, full=True),
+        S(t(3, 4), _COUNTS, reduction="none"),
+    ),
+    errors=(_REDUCTION,),
+)
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: Any = None,
     eps: float = 1e-8, reduce: Any = None, reduction: str = MEAN,
 ) -> Any:  # fmt: skip
     """Minus the log likelihood of counts under a Poisson distribution.
 
+    Args:
+        input: rates, or their logarithms with ``log_input``, any shape.
+        target: counts, the same shape.
+        full: add Stirling's approximation of the term that does not depend on the input.
+        eps: kept away from zero by this before the logarithm.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
     >>> import rushlight as torch
     >>> torch.nn.functional.poisson_nll_loss(torch.zeros(1), torch.ones(1))
     tensor(1.)
     """
+    how = reduction_of(reduction, size_average, reduce)
     if log_input:
         loss = input.exp() - target * input
     else:
         loss = input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
-        loss = loss + stirling * (target > 1)
-    return reduce_loss(loss, reduction_of(reduction, size_average, reduce))
+        loss = loss + stirling.masked_fill(target <= 1, 0)
+    return reduce_loss(loss, how)
 
 
-@composite(namespaces=_F, samples=(S(t(3, 4), t(3, 4), t(3, 4, low=0.5, high=2.0)),))
+def _variances(input: Any, var: Any) -> Any:
+    """The variances for every element; PyTorch's errors for sizes that do not fit."""
+    if not isinstance(var, TensorBase):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        return input.new_full(input.shape, var)
+    shape, wanted = tuple(var.shape), tuple(input.shape)
+    if shape != wanted:
+        if wanted[:-1] == shape:
+            var = var.unsqueeze(-1)
+        elif not (wanted and wanted[:-1] == shape[:-1] and shape[-1] == 1):
+            count = sum(1 for a, b in zip(wanted, shape, strict=False) if a == b)
+            if len(shape) != len(wanted) or count < len(wanted) - 1:
+                raise ValueError("var is of incorrect size")
+    return not_negative(var)
+
+
+@composite(
+    namespaces=_F,
+    samples=(
+        S(t(3, 4), t(3, 4), t(3, 4, low=0.5)),
+        S(t(3, 4), t(3, 4), t(3, low=0.5), full=True),
+        S(t(3, 4), t(3, 4), t(3, 1, low=0.5), reduction="sum"),
+        S(t(3, 4), t(3, 4), 0.5, reduction="none"),
+    ),
+    errors=(
+        ErrorSample(S(t(3, 4), t(3, 4), t(4)), ValueError, "var is of incorrect size"),
+        ErrorSample(
+            S(t(3), t(3), t(3, low=-2, high=-1)), ValueError, "var has negative entry/entries"
+        ),
+        ErrorSample(S(t(3), t(3), 0.5, reduction="all"), ValueError, "all is not valid"),
+    ),
+)
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,
     reduction: str = MEAN,
 ) -> Any:  # fmt: skip
     """Minus the log likelihood under normal distributions with means and variances given.
 
+    Args:
+        input: means, any shape.
+        target: what was seen, the same shape.
+        var: variances: the same shape, one less axis, or a last axis of size 1; or a number.
+        full: add the constant term.
+        eps: variances below this count as this; no gradient stops there.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
     >>> import rushlight as torch
     >>> one = torch.ones(1)
     >>> torch.nn.functional.gaussian_nll_loss(one, one, one)
     tensor(0.)
     """
-    if isinstance(var, float):
-        var = input.new_full(input.shape, var)
-    safe = var + (var.detach().clamp(min=eps) - var.detach())
+    var = _variances(input, var)
+    if reduction not in (NONE, MEAN, SUM):
+        raise ValueError(f"{reduction} is not valid")
+    safe = var
+    if var.dtype.category == FLOATING:
+        # clamped without a trace in the graph: the gradient goes on as if nothing had happened
+        plain = var.detach()
+        safe = var + (plain.clamp(min=eps) - plain)
     loss = 0.5 * (safe.log() + (input - target).square() / safe)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
-    return reduce_loss(loss, reduction_of(reduction))
-
-
-@composite(namespaces=_F, samples=(S(t(5), t(5, values=[1.0, -1, 1, -1, 1], grad=False)),))
-def hinge_embedding_loss(
-    input: Any, target: Any, margin: float = 1.0, size_average: Any = None, reduce: Any = None,
-    reduction: str = MEAN,
-) -> Any:  # fmt: skip
-    """``input`` where the target is 1, max(0, margin - input) where it is -1.
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.hinge_embedding_loss(torch.zeros(1), -torch.ones(1))
-    tensor(1.)
-    """
-    apart = (margin - input).clamp(min=0) * (target != 1)
-    together = input * (target != -1)
-    return reduce_loss(apart + together, reduction_of(reduction, size_average, reduce))
-
-
-@composite(
-    namespaces=_F, samples=(S(t(5), t(5), t(5, values=[1.0, -1, 1, -1, 1], grad=False), 0.5),)
-)
-def margin_ranking_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0, size_average: Any = None,
-    reduce: Any = None, reduction: str = MEAN,
-) -> Any:  # fmt: skip
-    """max(0, -target (input1 - input2) + margin).
-
-    >>> import rushlight as torch
-    >>> one = torch.ones(1)
-    >>> torch.nn.functional.margin_ranking_loss(one, one, one, margin=0.5)
-    tensor(0.5000)
-    """
-    loss = (-target * (input1 - input2) + margin).clamp(min=0)
-    return reduce_loss(loss, reduction_of(reduction, size_average, reduce))
-
-
-@composite(namespaces=_F, samples=(S(t(5), t(5, values=[1.0, -1, 1, -1, 1], grad=False)),))
-def soft_margin_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = MEAN
-) -> Any:
-    """log(1 + exp(-target input)).
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.soft_margin_loss(torch.zeros(1), torch.ones(1))
-    tensor(0.6931)
-    """
-    loss = (-target * input).exp().log1p()
-    return reduce_loss(loss, reduction_of(reduction, size_average, reduce))
-
-
-@composite(namespaces=_F, samples=(S(t(3, 4), t(3, 4), t(3, 4)), S(t(4), t(4), t(4), swap=True)))
-def triplet_margin_loss(
-    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2,
-    eps: float = 1e-6, swap: bool = False, size_average: Any = None, reduce: Any = None,
-    reduction: str = MEAN,
-) -> Any:  # fmt: skip
-    """max(0, d(anchor, positive) - d(anchor, negative) + margin).
-
-    >>> import rushlight as torch
-    >>> one = torch.ones(1, 2)
-    >>> torch.nn.functional.triplet_margin_loss(one, one, one)
-    tensor(1.)
-    """
-
-    def distance(a: Any, b: Any) -> Any:
-        return ((a - b + eps).abs() ** p).sum(-1) ** (1.0 / p)
-
-    near, far = distance(anchor, positive), distance(anchor, negative)
-    if swap:
-        far = far.minimum(distance(positive, negative))
-    loss = (near - far + margin).clamp(min=0)
-    return reduce_loss(loss, reduction_of(reduction, size_average, reduce))
-
-
-@composite(
-    namespaces=_F, samples=(S(t(3, 4), t(3, 4), t(3, values=[1.0, -1, 1], grad=False), 0.1),)
-)
-def cosine_embedding_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0, size_average: Any = None,
-    reduce: Any = None, reduction: str = MEAN,
-) -> Any:  # fmt: skip
-    """1 - cos where the target is 1, max(0, cos - margin) where it is -1.
-
-    >>> import rushlight as torch
-    >>> one = torch.ones(1, 2)
-    >>> torch.nn.functional.cosine_embedding_loss(one, one, -torch.ones(1))
-    tensor(1.)
-    """
-    epsilon = 1e-12
-    dot = (input1 * input2).sum(-1)
-    length = ((input1.square().sum(-1) + epsilon) * (input2.square().sum(-1) + epsilon)).sqrt()
-    cosine = dot / length
-    loss = (1 - cosine) * (target == 1) + (cosine - margin).clamp(min=0) * (target == -1)
-    return reduce_loss(loss, reduction_of(reduction, size_average, reduce))
-
-
-@composite(
-    namespaces=_F, samples=(S(t(3, 4), ti(3, low=0, high=4)), S(t(3, 4), ti(3, low=0, high=4), 2))
-)
-def multi_margin_loss(
-    input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None,
-    size_average: Any = None, reduce: Any = None, reduction: str = MEAN,
-) -> Any:  # fmt: skip
-    """The hinge loss over several classes.
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.multi_margin_loss(torch.zeros(1, 2), torch.tensor([0]))
-    tensor(0.5000)
-    """
-    scores = input if input.dim() == 2 else input.unsqueeze(0)
-    places = target.reshape(-1, 1)
-    own = scores.gather(1, places)
-    loss = (margin - own + scores).clamp(min=0) ** p
-    if weight is not None:
-        loss = loss * weight[places]
-    others = loss.new_ones(loss.shape).scatter(1, places, 0.0)
-    rows = (loss * others).sum(1) / scores.shape[1]
-    rows = rows if input.dim() == 2 else rows.squeeze(0)
-    return reduce_loss(rows, reduction_of(reduction, size_average, reduce))
-
-
-@composite(namespaces=_F, samples=(S(t(3, 4), t(3, 4, low=0.0, high=1.0, grad=False)),))
-def multilabel_soft_margin_loss(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
-    reduction: str = MEAN,
-) -> Any:  # fmt: skip
-    """The mean over classes of the cross entropy of every class on its own.
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.multilabel_soft_margin_loss(torch.zeros(1, 2), torch.ones(1, 2))
-    tensor(0.6931)
-    """
-    loss = binary_cross_entropy_with_logits(input, target, reduction=NONE)
-    if weight is not None:
-        loss = loss * weight
-    return reduce_loss(loss.mean(-1), reduction_of(reduction, size_average, reduce))
+    return reduce_loss(loss, reduction)

@@ -12,11 +12,15 @@ from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import BINARY, S, t, tc, ti
 from rushlight.engine.ops.arithmetic_rules import (
+    NOT_IMPLEMENTED,
     example,
     guarded,
     no_gradient,
+    not_differentiable,
+    numbered,
     plain,
     require_tensor,
+    strong,
 )
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import FLOAT, broadcast_meta, pointwise
@@ -214,6 +218,8 @@ xlogy_op = pointwise(
     _times_log(np.log),
     rule=FLOAT,
     infer=guarded(2, FLOAT, complex="xlogy_cpu"),
+    kernel=strong(_times_log(np.log), FLOAT, 2),
+    grad_name=numbered("Xlogy", number=2, first=1),
     grad={
         "input": _xlogy_gradient,
         "other": lambda g, input, other: g * input / other,
@@ -225,11 +231,12 @@ xlog1py_op = pointwise(
     _times_log(np.log1p),
     rule=FLOAT,
     infer=guarded(2, FLOAT, complex="xlog1py_cpu"),
+    kernel=strong(_times_log(np.log1p), FLOAT, 2),
     grad={
         "input": _xlog1py_gradient,
         "other": lambda g, input, other: g * input / (other + 1),
     },
-    grad_name="SpecialXlog1Py",
+    grad_name=numbered("SpecialXlog1Py", number=2, first=1),
 )
 
 _XLOG = (
@@ -285,6 +292,7 @@ copysign_tensor = pointwise(
     rule=FLOAT,
     infer=guarded(2, FLOAT, complex="copysign_cpu"),
     grad={"input": _copysign_gradient, "other": no_gradient},
+    grad_name=numbered("Copysign"),
 )
 
 
@@ -316,6 +324,10 @@ nextafter_op = pointwise(
     np.nextafter,
     infer=_floats_only("nextafter_cpu"),
     kernel=_nextafter_kernel,
+    grad={
+        "input": lambda g, input, other: where_op(input == other, 0, g),
+        "other": no_gradient,
+    },
 )
 
 
@@ -379,11 +391,25 @@ def _heaviside(x: Any, values: Any) -> Any:
 
 
 heaviside_op = pointwise(
-    "heaviside(Tensor input, Tensor values)", _heaviside, infer=_heaviside_infer
+    "heaviside(Tensor input, Tensor values)",
+    _heaviside,
+    infer=_heaviside_infer,
+    grad={
+        "input": not_differentiable("heaviside"),
+        "values": not_differentiable("heaviside"),
+    },
+    grad_name=NOT_IMPLEMENTED,
 )
 
 
-@composite(method=True, inplace=True, samples=(S(t(3, 4), t(4)), S(ti(4), ti(4)), S(t(0), t(0))))
+_STEPS = (
+    S(t(3, 4, grad=False), t(4, grad=False)),
+    S(ti(4), ti(4)),
+    S(t(0, grad=False), t(0, grad=False)),
+)
+
+
+@composite(method=True, inplace=True, samples=_STEPS)
 def heaviside(input: Any, values: Any) -> Any:
     """0 for negative numbers, 1 for positive ones, ``values`` at 0.
 

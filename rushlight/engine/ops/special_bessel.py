@@ -15,7 +15,15 @@ from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, ti
 from rushlight.engine.ops.arithmetic_power import POSITIVE
-from rushlight.engine.ops.arithmetic_rules import example, guarded, refuse, require_tensor
+from rushlight.engine.ops.arithmetic_rules import (
+    example,
+    guarded,
+    missing_gradient,
+    numbered,
+    plain,
+    refuse,
+    require_tensor,
+)
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import FLOAT, numpy_kernel, pointwise
 from rushlight.engine.ops.math import exp, log
@@ -168,13 +176,21 @@ def _zeta_infer(input: Meta, other: Meta) -> Meta:
     return guarded(2, FLOAT, complex="zeta_cpu")(input, other)
 
 
+def _raised(input: Any, other: Any) -> Any:
+    order = plain(input)
+    return zeta_op.quick(order + 1, other) * -order
+
+
 zeta_op = pointwise(
     "zeta(Tensor input, Tensor other)",
     np.add,
     infer=_zeta_infer,
     kernel=from_scipy("zeta", 2),
-    grad={"other": lambda g, input, other: g * -input * zeta_op(input + 1, other)},
-    grad_name="SpecialZeta",
+    grad={
+        "input": missing_gradient("zeta"),
+        "other": lambda g, input, other: g * _raised(input, other),
+    },
+    grad_name=numbered("SpecialZeta", number=2, first=1),
 )
 
 
@@ -212,7 +228,10 @@ def _incomplete(name: str, scipy_name: str, sign: int) -> Op:
         np.add,
         infer=guarded(2, boolean=kernel_name, integral=kernel_name, complex=kernel_name),
         kernel=from_scipy(scipy_name, 2),
-        grad={"other": lambda g, input, other: sign * _incomplete_slope(g, input, other)},
+        grad={
+            "input": missing_gradient(f"{name}: input"),
+            "other": lambda g, input, other: sign * _incomplete_slope(g, input, other),
+        },
     )
 
 

@@ -18,7 +18,7 @@ from rushlight.engine.core.errors import Location, user_location
 from rushlight.engine.ir.program import Node, Program
 
 #: States kept before the tree starts anew: a bound for programs that never come back.
-MAX_STATES = 200_000
+MAX_STATES = 100_000
 
 
 class Counters:
@@ -67,16 +67,18 @@ class State(dict[Any, "State"]):
 class Tree:
     """The root of all states, and the values of the trace being recorded."""
 
-    __slots__ = ("root", "state", "values")
+    __slots__ = ("pinned", "root", "state", "values")
 
     def __init__(self) -> None:
         self.root = State(None, None, 0, None)
         self.state = self.root
         self.values: list[Any] = []
+        self.pinned = 0  # bytes of outside values that the trace keeps alive
 
     def restart(self) -> None:
         """Begin an empty trace."""
         self.values = []
+        self.pinned = 0
         if counters.states > MAX_STATES:
             self.root = State(None, None, 0, None)
             counters.states = 0

@@ -41,6 +41,11 @@ class Plan:
                 targets = tuple(op.input_names.index(name) for name in names)
                 if not any(needs[i] for i in targets):
                     continue
+                if isinstance(formula, str):
+                    raise RuntimeError(
+                        f"The function '{formula}' is not differentiable with respect to argument "
+                        f"'{key}'. This input cannot have requires_grad True."
+                    )
             parameters = formula.__code__.co_varnames[: formula.__code__.co_argcount]
             wanted.append((formula, parameters, targets))
             for name in parameters:
@@ -92,7 +97,7 @@ class GradNode:
     """
 
     __slots__ = (
-        "__weakref__", "edges", "hooks", "plan", "post_hooks", "saved", "sequence", "spec",
+        "__weakref__", "_metadata", "edges", "hooks", "plan", "post_hooks", "saved", "sequence", "spec",
     )  # fmt: skip
 
     is_leaf_node = False
@@ -108,6 +113,7 @@ class GradNode:
         self.sequence = next_sequence()
         self.hooks: Any = None  # output number -> functions, run on the gradient that arrives
         self.post_hooks: Any = None
+        self._metadata: dict[str, Any] | None = None
 
     def name(self) -> str:
         """The name PyTorch prints, such as ``AddBackward0``."""
@@ -121,7 +127,9 @@ class GradNode:
     @property
     def metadata(self) -> dict[str, Any]:
         """A dictionary for the user's own notes."""
-        return _metadata.setdefault(id(self), {})
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
 
     def register_hook(self, hook: Callable[..., Any]) -> Any:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node has computed its gradients."""
@@ -191,9 +199,6 @@ class GradNode:
         return results
 
 
-_metadata: dict[int, dict[str, Any]] = {}
-
-
 class HookHandle:
     """What ``register_hook`` returns: ``remove()`` takes the hook away again.
 
@@ -220,12 +225,17 @@ class HookHandle:
         self.remove()
 
 
-def node_class(op: Op) -> type[GradNode]:
-    """The class of the nodes of ``op``, called as PyTorch calls it."""
-    if op.node_class is None:
-        name = op.grad_name if "Backward" in op.grad_name else f"{op.grad_name}Backward0"
-        op.node_class = type(name, (GradNode,), {"__slots__": ()})
-    made: type[GradNode] = op.node_class
+def node_class(spec: Spec) -> type[GradNode]:
+    """The class of the nodes of ``spec``, called as PyTorch calls it."""
+    if spec.node_class is None:
+        op = spec.op
+        name = op.grad_name if isinstance(op.grad_name, str) else op.grad_name(spec)
+        if "Backward" not in name and name != "NotImplemented":
+            name += "Backward0"
+        if name not in op.node_classes:
+            op.node_classes[name] = type(name, (GradNode,), {"__slots__": ()})
+        spec.node_class = op.node_classes[name]
+    made: type[GradNode] = spec.node_class
     return made
 
 

@@ -12,7 +12,7 @@ from rushlight.engine.core.config import config
 from rushlight.engine.core.dtype import COMPLEX, FLOATING
 from rushlight.engine.core.errors import user_location
 from rushlight.engine.ir.graph import SHARED, WEAK_METAS, Meta, TensorBase, Value
-from rushlight.engine.ir.op import VIEW, Op, Spec, hooks
+from rushlight.engine.ir.op import MAX_SPECS, VIEW, Op, Spec, hooks
 from rushlight.engine.runtime.cache import tree
 from rushlight.engine.runtime.executor import flush, locations
 from rushlight.engine.trace.gradient_node import Plan, node_class, plan_for
@@ -24,12 +24,11 @@ PINNED_BYTES = 1 << 29
 class Mode:
     """Whether operations are differentiated, and when a trace has become too long."""
 
-    __slots__ = ("grad", "inference", "limit", "pinned", "tensor", "view")
+    __slots__ = ("grad", "inference", "limit", "tensor", "view")
 
     grad: bool
     inference: bool
     limit: int
-    pinned: int
     tensor: type[TensorBase]  # the public class, set by rushlight._tensor
     view: Callable[[Op, Any, tuple[Any, ...]], Any]  # set by engine.trace.views
 
@@ -37,7 +36,6 @@ class Mode:
         self.grad = True
         self.inference = False
         self.limit = -1 if config.eager else config.trace_limit
-        self.pinned = 0
         self.tensor = TensorBase
 
 
@@ -68,13 +66,15 @@ def add_input(value: Value) -> int:
             value = Value(value.meta, position, value.buffer.copy(order="K"))
         else:
             value.pos = -1
+            owner = value.buffer.base
+            if owner.shape == value.buffer.shape and owner.strides == value.buffer.strides:
+                value.buffer = owner  # ours alone again, so a kernel may write over it
     if value.pos != SHARED:
         value.pos = position
     values.append(value)
     if value.meta.numel > 4096:
-        mode.pinned += value.meta.nbytes
-        if mode.pinned > PINNED_BYTES:
-            mode.pinned = 0
+        tree.pinned += value.meta.nbytes
+        if tree.pinned > PINNED_BYTES:
             mode.limit = -1
     return position
 
@@ -164,7 +164,7 @@ def _track(
     saved = [values[i] for i in plan.inputs]
     for i in plan.outputs:
         saved.append(made[i])
-    return (op.node_class or node_class(op))(spec, plan, edges, saved)
+    return (spec.node_class or node_class(spec))(spec, plan, edges, saved)
 
 
 def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
@@ -181,6 +181,8 @@ def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
             ) from None
         spec = specs.get(value.meta)
         if spec is None:
+            if len(specs) > MAX_SPECS:
+                specs.clear()
             spec = specs[value.meta] = op.specialize((value.meta,), attrs)
         position = value.pos
         if position < 0:
@@ -199,7 +201,7 @@ def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
                 saved: list[Any] = [value] if plan.inputs else []
                 if plan.outputs:
                     saved.append(out)
-                node = (op.node_class or node_class(op))(spec, plan, (edge,), saved)
+                node = (spec.node_class or node_class(spec))(spec, plan, (edge,), saved)
                 tensor._edge = (node, 0)
         if number > mode.limit:
             overflow()
@@ -242,6 +244,8 @@ def binary(op: Op, operator: bool = False, swap: bool = False) -> Callable[[Any,
         key = (first.meta, second.meta)
         spec = specs.get(key)
         if spec is None:
+            if len(specs) > MAX_SPECS:
+                specs.clear()
             spec = specs[key] = op.specialize(key)
         position = first.pos
         if position < 0:
@@ -263,7 +267,7 @@ def binary(op: Op, operator: bool = False, swap: bool = False) -> Callable[[Any,
                 saved = [second if i else first for i in plan.inputs]
                 if plan.outputs:
                     saved.append(out)
-                node = (op.node_class or node_class(op))(
+                node = (spec.node_class or node_class(spec))(
                     spec, plan, (first_edge, second_edge), saved
                 )
                 tensor._edge = (node, 0)

@@ -119,7 +119,7 @@ def make_views(
         key = ((tensor._value.meta,), attrs)
         spec = node_op.specs.get(key) or node_op.specialize(*key)
         plan = plan_for(node_op, (True,))
-        node = (node_op.node_class or node_class(node_op))(spec, plan, (tensor._edge,), [])
+        node = (spec.node_class or node_class(spec))(spec, plan, (tensor._edge,), [])
         base = tensor if tensor._base is None else tensor._base
         for number, view in enumerate(made):
             view._edge = (node, number)
@@ -132,7 +132,7 @@ def _view_edge(spec: Spec, edge: Any) -> Any:
     op = spec.op
     if op.grad is None or spec.out.dtype.category < 2:
         return None
-    return ((op.node_class or node_class(op))(spec, plan_for(op, (True,)), (edge,), []), 0)
+    return ((spec.node_class or node_class(spec))(spec, plan_for(op, (True,)), (edge,), []), 0)
 
 
 def become_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
@@ -300,7 +300,7 @@ def _assign_edge(tensor: Any, edge: Any) -> None:
     spec = _scatter_spec(base._value.meta, tensor._value.meta, chain)
     edges = (base._edge, edge)
     plan = plan_for(view_scatter, (base._edge is not None, edge is not None))
-    node = (view_scatter.node_class or node_class(view_scatter))(spec, plan, edges, [])
+    node = (spec.node_class or node_class(spec))(spec, plan, edges, [])
     base._edge = (node, 0)
     refresh_edge(tensor)
 

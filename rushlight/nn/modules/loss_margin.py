@@ -12,17 +12,15 @@ from rushlight.nn.modules.loss import _Loss, _WeightedLoss
 class _MarginLoss(_Loss):
     """A loss that is 0 beyond a margin."""
 
-    _margin = 0.0
-
     def __init__(
         self,
-        margin: float | None = None,
+        margin: float = 0.0,
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
-        self.margin = self._margin if margin is None else margin
+        self.margin = margin
 
 
 class HingeEmbeddingLoss(_MarginLoss):
@@ -33,7 +31,14 @@ class HingeEmbeddingLoss(_MarginLoss):
     tensor(0.5000)
     """
 
-    _margin = 1.0
+    def __init__(
+        self,
+        margin: float = 1.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(margin, size_average, reduce, reduction)
 
     def forward(self, input: Any, target: Any) -> Any:
         """The loss of two tensors of one shape."""

@@ -13,9 +13,7 @@ import pytest
 from rushlight.engine.backends.cpu import onednn
 from rushlight.engine.core.config import config
 
-needs_library = pytest.mark.skipif(
-    not onednn.available(), reason=f"no oneDNN: {onednn.reason()}"
-)
+needs_library = pytest.mark.skipif(not onednn.available(), reason=f"no oneDNN: {onednn.reason()}")
 
 
 @pytest.fixture

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import gc
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rushlight.engine.backends.cpu import onednn, threads
-
-if not onednn.available():
-    pytest.skip(f"no oneDNN: {onednn.reason()}", allow_module_level=True)
-
-from rushlight.engine.backends.cpu import onednn_prepared, onednn_primitive
+from rushlight.engine.backends.cpu import onednn, onednn_prepared, onednn_primitive, threads
 from rushlight.engine.backends.cpu.onednn_convolution import prepare_convolution
 from rushlight.engine.backends.cpu.onednn_matmul import prepare_matmul
 
+pytestmark = pytest.mark.skipif(not onednn.available(), reason=f"no oneDNN: {onednn.reason()}")
+
 FLOAT = np.dtype(np.float32)
+STATISTICS = Path("/proc/self/statm")
 LARGE = ((2, 16, 12, 12), (32, 16, 3, 3))
 
 
@@ -92,52 +91,43 @@ def test_scratch_memory_may_grow_between_calls() -> None:
 
 
 def test_handles_are_given_back(monkeypatch) -> None:
-    alive = 0
+    alive: set[int] = set()
     make, destroy = onednn_primitive.Owned.__init__, onednn_primitive.Owned.__del__
 
     def made(self, *arguments) -> None:
-        nonlocal alive
         make(self, *arguments)
-        alive += 1
+        alive.add(id(self))
 
     def gone(self) -> None:
-        nonlocal alive
         destroy(self)
-        alive -= 1
+        alive.discard(id(self))
 
     monkeypatch.setattr(onednn_primitive.Owned, "__init__", made)
     monkeypatch.setattr(onednn_primitive.Owned, "__del__", gone)
     x, w = arrays(*LARGE)
-    gc.collect()
-    gc.disable()  # whatever is freed is freed by reference counts
+    gc.disable()  # what is freed is freed by reference counts
     try:
         call = convolution()
-        assert alive > 0
         call(x, w)
+        assert alive
         del call
-        assert alive == 0
+        assert not alive
     finally:
         gc.enable()
 
 
+@pytest.mark.skipif(not STATISTICS.exists(), reason="no memory statistics on this system")
 def test_preparing_again_and_again_keeps_memory_level() -> None:
-    try:
-        statistics = open("/proc/self/statm")
-    except FileNotFoundError:
-        pytest.skip("no memory statistics on this system")
-
     def resident() -> int:
-        statistics.seek(0)
-        return int(statistics.read().split()[1]) * 4096
+        return int(STATISTICS.read_text().split()[1]) * 4096
 
     x, w = arrays(*LARGE)
-    with statistics:
-        for _ in range(50):
-            convolution()(x, w)
-        before = resident()
-        for _ in range(400):
-            convolution()(x, w)
-        assert resident() - before < 4 << 20
+    for _ in range(50):
+        convolution()(x, w)
+    before = resident()
+    for _ in range(400):
+        convolution()(x, w)
+    assert resident() - before < 4 << 20
 
 
 def test_a_new_number_of_threads_makes_the_kernel_anew() -> None:

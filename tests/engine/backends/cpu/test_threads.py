@@ -88,7 +88,9 @@ CONVOLUTION = """
 
 @pytest.mark.skipif(not onednn.available(), reason=f"no oneDNN: {onednn.reason()}")
 def test_a_forked_child_runs_on_one_thread() -> None:
-    program = CONVOLUTION + """
+    program = (
+        CONVOLUTION
+        + """
     expected = convolve(x, w)
     assert threads.limit() == 2
     child = os.fork()
@@ -100,12 +102,15 @@ def test_a_forked_child_runs_on_one_thread() -> None:
     status = os.waitpid(child, 0)[1]
     print(status, threads.limit(), np.array_equal(convolve(x, w), expected))
     """
+    )
     assert run(program, RUSHLIGHT_NUM_THREADS="2") == "0 2 True"
 
 
 @pytest.mark.skipif(not onednn.available(), reason=f"no oneDNN: {onednn.reason()}")
 def test_running_leaves_the_callers_number_of_threads_alone() -> None:
-    program = CONVOLUTION + """
+    program = (
+        CONVOLUTION
+        + """
     library = onednn.library()
     library.set_threads(3)
     convolve(x, w)
@@ -113,6 +118,7 @@ def test_running_leaves_the_callers_number_of_threads_alone() -> None:
     tiny(x[:1, :1, :3, :3], w[:1, :1])
     print(library.max_threads())
     """
+    )
     assert run(program, RUSHLIGHT_NUM_THREADS="2") == "3"
 
 

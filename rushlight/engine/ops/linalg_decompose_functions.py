@@ -1,0 +1,366 @@
+"""PyTorch's faces of decompositions: QR, singular values, eigenvalues, LU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.dtype import int64
+from rushlight.engine.ir.op import composite, constant, hooks
+from rushlight.engine.ir.samples import Sample, S, t, tc
+from rushlight.engine.ops import linalg_decompose as records
+from rushlight.engine.ops import linalg_more as more
+from rushlight.engine.ops import return_types
+from rushlight.engine.ops.linalg_checks import adjoint, table, triangle
+from rushlight.engine.ops.linalg_functions import solve_triangular
+from rushlight.engine.ops.matmul import product
+from rushlight.engine.ops.reduce_select import tensor_meta
+
+_TALL = t(4, 3, values=[[2.0, 1.0, 0.0], [0.5, 3.0, -1.0], [1.0, -0.5, 1.5], [0.0, 1.0, 1.0]])
+_WIDE = t(2, 3, values=[[2.0, 1.0, 0.5], [0.5, -3.0, 1.0]])
+_SQUARE = t(3, 3, values=[[4.0, 1.0, -1.0], [0.5, 3.0, 0.25], [1.0, -0.5, 2.0]])
+_BATCH = t(2, 2, 2, values=[[[2.0, 1.0], [0.5, 3.0]], [[1.0, -1.0], [2.0, 0.5]]])
+
+# QR --------------------------------------------------------------------------------------------
+
+
+@composite(
+    name="qr",
+    namespaces=("linalg",),
+    samples=(S(_TALL), S(_SQUARE), S(_WIDE), S(_BATCH), S(_TALL, "r"),
+             Sample((_TALL,), {"mode": "complete"}, check_grad=False)),
+)  # fmt: skip
+def linalg_qr(A: Any, mode: str = "reduced") -> Any:  # noqa: N803 - PyTorch's argument name
+    """An orthogonal ``Q`` and an upper triangular ``R`` with ``Q R = A``.
+
+    Args:
+        A: (..., n, m), float or complex.
+        mode: ``"reduced"``, ``"complete"`` (a square Q) or ``"r"`` (an empty Q).
+
+    See https://pytorch.org/docs/stable/generated/torch.linalg.qr.html.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.qr(torch.tensor([[3.0, 1.0], [4.0, 2.0]])).R.abs()
+    tensor([[5.0000, 2.2000],
+            [0.0000, 0.4000]])
+    """
+    tensor_meta(A, "linalg.qr")
+    return return_types.linalg_qr(*hooks.record(records.qr, (A,), (mode,)))
+
+
+@composite(method=True, samples=(S(_TALL), S(_WIDE), Sample((_TALL, False), check_grad=False)))
+def qr(input: Any, some: bool = True) -> Any:
+    """``Q`` and ``R`` with ``Q R = input``; a square ``Q`` if not ``some``.
+
+    >>> import rushlight as torch
+    >>> torch.qr(torch.eye(2)).R.abs()
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    return return_types.qr(*linalg_qr(input, "reduced" if some else "complete"))
+
+
+# singular values -------------------------------------------------------------------------------
+
+
+@composite(
+    name="svd",
+    namespaces=("linalg",),
+    samples=(Sample((_TALL,), {"full_matrices": False}), Sample((_WIDE,), {"full_matrices": False}),
+             S(_BATCH), Sample((_TALL,), check_grad=False)),
+)  # fmt: skip
+def linalg_svd(A: Any, full_matrices: bool = True) -> Any:  # noqa: N803
+    """Orthogonal ``U`` and ``Vh`` and singular values ``S`` with ``U diag(S) Vh = A``.
+
+    Args:
+        A: (..., n, m), float or complex.
+        full_matrices: square ``U`` and ``Vh``.
+
+    Returns:
+        A named tuple ``(U, S, Vh)``; the singular values fall.
+
+    See https://pytorch.org/docs/stable/generated/torch.linalg.svd.html.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.svd(torch.tensor([[3.0, 0.0], [0.0, 4.0]])).S
+    tensor([4., 3.])
+    """
+    tensor_meta(A, "linalg.svd")
+    return return_types.linalg_svd(*hooks.record(records.svd, (A,), (bool(full_matrices),)))
+
+
+@composite(method=True, samples=(S(_TALL), S(_WIDE), Sample((_TALL, False), check_grad=False)))
+def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
+    """``U``, ``S`` and ``V`` with ``U diag(S) V^H = input``; square ``U`` and ``V`` if not ``some``.
+
+    >>> import rushlight as torch
+    >>> torch.svd(torch.tensor([[3.0, 0.0], [0.0, 4.0]])).S
+    tensor([4., 3.])
+    """
+    u, s, vh = linalg_svd(input, full_matrices=not some)
+    if compute_uv:
+        return return_types.svd(u, s, adjoint(vh))
+    rows, columns = input.shape[-2:]
+    zeros = [np.zeros((*input.shape[:-2], n, n), input.dtype.numpy) for n in (rows, columns)]
+    return return_types.svd(constant(zeros[0]), s, constant(zeros[1]))
+
+
+@composite(namespaces=("linalg",), samples=(S(_TALL), S(_WIDE), S(_BATCH)))
+def svdvals(A: Any) -> Any:  # noqa: N803
+    """The singular values of matrices, falling.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.svdvals(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    tensor([4., 3.])
+    """
+    tensor_meta(A, "linalg.svdvals")
+    return records.svdvals(A)
+
+
+# eigenvalues -----------------------------------------------------------------------------------
+
+_HERMITIAN = t(3, 3, values=[[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
+_COMPLEX = tc(2, 2, values=[[2.0, 0.5 + 0.5j], [0.5 - 0.5j, 1.0]])
+
+
+@composite(namespaces=("linalg",), samples=(S(_HERMITIAN), S(_HERMITIAN, "U"), S(t(0, 3, 3))))
+def eigh(A: Any, UPLO: str = "L") -> Any:  # noqa: N803
+    """The eigenvalues (rising) and eigenvectors of symmetric or Hermitian matrices.
+
+    Args:
+        A: (..., n, n), float or complex.
+        UPLO: which triangle is read, ``"L"`` or ``"U"``.
+
+    Returns:
+        A named tuple ``(eigenvalues, eigenvectors)``; the vectors are columns.
+
+    See https://pytorch.org/docs/stable/generated/torch.linalg.eigh.html.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.eigh(torch.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
+    tensor([1., 2.])
+    """
+    tensor_meta(A, "linalg.eigh")
+    return return_types.linalg_eigh(*hooks.record(records.eigh, (A,), (UPLO,)))
+
+
+@composite(namespaces=("linalg",), samples=(S(_HERMITIAN), S(_HERMITIAN, "U"), S(_COMPLEX)))
+def eigvalsh(A: Any, UPLO: str = "L") -> Any:  # noqa: N803
+    """The eigenvalues (rising) of symmetric or Hermitian matrices.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.eigvalsh(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    tensor([1., 2.])
+    """
+    return eigh(A, UPLO)[0]
+
+
+@composite(namespaces=("linalg",), samples=(S(_SQUARE), S(_BATCH)))
+def eig(A: Any) -> Any:  # noqa: N803
+    """The complex eigenvalues and eigenvectors of square matrices.
+
+    Returns:
+        A named tuple ``(eigenvalues, eigenvectors)``; the vectors are columns of length 1.
+
+    See https://pytorch.org/docs/stable/generated/torch.linalg.eig.html.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.eig(torch.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
+    tensor([2.+0.j, 1.+0.j])
+    """
+    tensor_meta(A, "linalg.eig")
+    return return_types.linalg_eig(*hooks.record(records.eig, (A,), ()))
+
+
+@composite(namespaces=("linalg",), samples=(S(_SQUARE), S(_BATCH)))
+def eigvals(A: Any) -> Any:  # noqa: N803
+    """The complex eigenvalues of square matrices.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.eigvals(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    tensor([2.+0.j, 1.+0.j])
+    """
+    return eig(A)[0]
+
+
+# LU --------------------------------------------------------------------------------------------
+
+
+@composite(
+    namespaces=("linalg",), samples=(S(_SQUARE), S(_BATCH), Sample((_TALL,), check_grad=False))
+)
+def lu_factor(A: Any, *, pivot: bool = True) -> Any:  # noqa: N803
+    """Both factors of ``A = P L U`` in one matrix, and the swaps of rows (counted from 1).
+
+    See https://pytorch.org/docs/stable/generated/torch.linalg.lu_factor.html.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.lu_factor(torch.tensor([[1.0, 2.0], [2.0, 4.0]])).pivots
+    tensor([2, 2], dtype=torch.int32)
+    """
+    if not pivot:
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
+    tensor_meta(A, "torch.lu_factor")
+    return return_types.linalg_lu_factor(*hooks.record(more.lu_factor, (A,), ()))
+
+
+@composite(namespaces=("linalg",), samples=(S(_SQUARE),))
+def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:  # noqa: N803
+    """:func:`lu_factor`, and 0 for each matrix.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.lu_factor_ex(torch.eye(1)).info
+    tensor(0, dtype=torch.int32)
+    """
+    info = constant(np.zeros(tuple(A.shape[:-2]), np.int32))
+    return return_types.linalg_lu_factor_ex(*lu_factor(A, pivot=pivot), info)
+
+
+def _unpack(factors: Any, pivots: Any) -> tuple[Any, Any, Any]:
+    n, m = factors.shape[-2:]
+    k = min(n, m)
+    lower = factors.narrow(-1, 0, k) * table(triangle(n, k, False, 0.0), factors)
+    lower = lower + table(np.eye(n, k), factors)
+    upper = factors.narrow(-2, 0, k) * table(triangle(k, m, True, 1.0), factors)
+    order = more.permutation(pivots, rows=n)
+    return order.to(factors.dtype), lower, upper
+
+
+@composite(
+    namespaces=("linalg",), samples=(S(_SQUARE), S(_BATCH), Sample((_TALL,), check_grad=False))
+)
+def lu(A: Any, *, pivot: bool = True) -> Any:  # noqa: N803
+    """A permutation ``P``, a lower ``L`` and an upper triangular ``U`` with ``P L U = A``.
+
+    See https://pytorch.org/docs/stable/generated/torch.linalg.lu.html.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.lu(torch.tensor([[1.0, 2.0], [2.0, 4.0]])).U
+    tensor([[2., 4.],
+            [0., 0.]])
+    """
+    return return_types.linalg_lu(*_unpack(*lu_factor(A, pivot=pivot)))
+
+
+@composite(samples=())
+def lu_unpack(
+    LU_data: Any,  # noqa: N803
+    LU_pivots: Any,  # noqa: N803
+    unpack_data: bool = True,
+    unpack_pivots: bool = True,
+) -> Any:
+    """``P``, ``L`` and ``U`` from what :func:`torch.linalg.lu_factor` returned.
+
+    >>> import rushlight as torch
+    >>> torch.lu_unpack(*torch.linalg.lu_factor(torch.eye(1))).L
+    tensor([[1.]])
+    """
+    order, lower, upper = _unpack(LU_data, LU_pivots)
+    empty = constant(np.zeros(0, LU_data.dtype.numpy))
+    return return_types.lu_unpack(
+        order if unpack_pivots else empty,
+        lower if unpack_data else empty,
+        upper if unpack_data else empty,
+    )
+
+
+def _solve_factored(factors: Any, pivots: Any, b: Any) -> Any:
+    order, lower, upper = _unpack(factors, pivots)
+    half = solve_triangular(lower, product(order, b, True, False), upper=False, unitriangular=True)
+    return solve_triangular(upper, half, upper=True)
+
+
+@composite(name="lu_solve", namespaces=("linalg",), samples=())
+def linalg_lu_solve(
+    LU: Any,  # noqa: N803
+    pivots: Any,
+    B: Any,  # noqa: N803
+    *,
+    left: bool = True,
+    adjoint: bool = False,
+) -> Any:
+    """The solution of ``A X = B``, given what :func:`lu_factor` returned for ``A``.
+
+    >>> import rushlight as torch
+    >>> lu, pivots = torch.linalg.lu_factor(torch.tensor([[2.0]]))
+    >>> torch.linalg.lu_solve(lu, pivots, torch.tensor([[4.0]]))
+    tensor([[2.]])
+    """
+    if not left or adjoint:
+        order, lower, upper = _unpack(LU, pivots)
+        a = product(product(order, lower), upper)
+        from_functions = a if not adjoint else records.adjoint(a)
+        return _solve(from_functions, B, left)
+    return _solve_factored(LU, pivots, B)
+
+
+def _solve(a: Any, b: Any, left: bool) -> Any:
+    from_solve = solve(a, b, left=left)
+    return from_solve
+
+
+@composite(name="lu_solve", method=True, samples=())
+def old_lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Any:  # noqa: N803
+    """The solution of ``A X = b``, given what ``torch.linalg.lu_factor`` returned for ``A``.
+
+    >>> import rushlight as torch
+    >>> torch.lu_solve(torch.tensor([[4.0]]), *torch.linalg.lu_factor(torch.tensor([[2.0]])))
+    tensor([[2.]])
+    """
+    return _solve_factored(LU_data, LU_pivots, b)
+
+
+# rank, condition -------------------------------------------------------------------------------
+
+
+def _number(x: Any) -> float | None:
+    return None if x is None else float(x)
+
+
+@composite(
+    namespaces=("linalg",),
+    samples=(S(_TALL), S(_BATCH), S(t(3, 3, values=[[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.0, 1.0, 1.0]])),
+             S(_TALL, tol=2.0), S(_HERMITIAN, hermitian=True)),
+)  # fmt: skip
+def matrix_rank(
+    A: Any,  # noqa: N803
+    tol: Any = None,
+    hermitian: bool = False,
+    *,
+    atol: Any = None,
+    rtol: Any = None,
+) -> Any:
+    """How many singular values of matrices count as larger than 0.
+
+    Args:
+        A: (..., n, m).
+        tol: the least singular value that counts (the old name of ``atol``).
+        hermitian: ``A`` is Hermitian.
+        atol: the least singular value that counts.
+        rtol: the same, relative to the largest one.
+
+    See https://pytorch.org/docs/stable/generated/torch.linalg.matrix_rank.html.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.matrix_rank(torch.ones(2, 2))
+    tensor(1)
+    """
+    records.require_matrix(
+        tensor_meta(A, "linalg.matrix_rank"), "torch.linalg.matrix_rank", "input"
+    )
+    if tol is not None:
+        atol, rtol = tol, 0.0
+    values = eigvalsh(A).abs() if hermitian else svdvals(A)
+    if not values.shape[-1]:
+        return constant(np.zeros(tuple(values.shape[:-1]), np.int64))
+    if rtol is None:
+        eps = float(np.finfo(values.dtype.numpy).eps)
+        rtol = 0.0 if _number(atol) else max(A.shape[-2:]) * eps
+    least = values.amax(-1, True) * rtol
+    if atol is not None:
+        least = least.clamp_min(_number(atol))
+    return (values > least).sum(-1, dtype=int64)
+
+
+_CONDITION = (S(_SQUARE), S(_SQUARE, 1), S(_SQUARE, "fro"), S(_TALL, 2), S(_TALL, -2))

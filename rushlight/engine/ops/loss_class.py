@@ -1,0 +1,365 @@
+"""The losses of class numbers that have a node of their own in PyTorch's graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, int64, uint8
+from rushlight.engine.core.shape import Shape
+from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.ir.op import OTHER, Op, Spec, constant
+from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.loss import MEAN, NONE, reduced
+
+Array = np.ndarray
+
+
+# negative log likelihood -----------------------------------------------------------------------
+
+
+def check_targets(target: Array, classes: int, ignore: int) -> None:
+    """PyTorch's error for a class that does not exist."""
+    bad = (target != ignore) & ((target < 0) | (target >= classes))
+    if bad.any():
+        found = int(target[bad].flat[0])
+        raise IndexError(
+            f"Target {found} is out of bounds.\nClasses are numbered 0 to {classes - 1}; labels "
+            "that count from 1 need `target - 1`."
+        )
+
+
+def _nll_sizes(input: Meta, target: Meta, weight: Meta | None) -> None:
+    """PyTorch's errors for targets and weights that do not go with the input."""
+    classes = input.shape[1 if input.ndim > 1 else 0]
+    if input.ndim <= 2:
+        if target.ndim > 1:
+            raise RuntimeError(
+                "0D or 1D target tensor expected, multi-target not supported\nClass numbers have "
+                "the shape of the input without its classes; target.squeeze(1) is often meant."
+            )
+        if input.ndim == 1 and target.ndim == 1 and target.shape[0] != 1:
+            raise ValueError(
+                f"For 1D input, 1D target must have size 1, but got target size: {target.shape[0]}"
+            )
+        if weight is not None and tuple(weight.shape) != (classes,):
+            raise RuntimeError(
+                f"weight tensor should be defined either for all {classes} classes or no classes "
+                f"but got weight tensor of shape: {list(weight.shape)}"
+            )
+        return
+    if target.ndim != input.ndim - 1:
+        raise RuntimeError(
+            "only batches of spatial targets supported (3D tensors) but got targets of "
+            f"dimension: {target.ndim}"
+        )
+    if (input.shape[0], *input.shape[2:]) != tuple(target.shape):
+        raise RuntimeError(
+            f"size mismatch (got input: {list(input.shape)} , target: {list(target.shape)}"
+        )
+    if weight is not None and weight.numel != classes:
+        raise RuntimeError("weight tensor should be defined either for all or no classes")
+
+
+def _nll_infer(
+    input: Meta, target: Meta, weight: Meta | None, reduction: str, ignore: int
+) -> tuple[Meta, Meta]:
+    _nll_sizes(input, target, weight)
+    if target.dtype is not int64 and target.dtype is not uint8:
+        raise RuntimeError(
+            f"expected target dtype to be Long or Byte, but got {SCALAR_NAMES[target.dtype]}\n"
+            "Class numbers are integers: target.long()."
+        )
+    if input.dtype.category != FLOATING:
+        raise NotImplementedError(
+            f"\"nll_loss_out_frame\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
+        )
+    if weight is not None and weight.dtype is not input.dtype:
+        raise RuntimeError(
+            f"expected scalar type {SCALAR_NAMES[input.dtype]} but found "
+            f"{SCALAR_NAMES[weight.dtype]}"
+        )
+    out = tuple(target.shape) if reduction == NONE and input.ndim > 1 else ()
+    return make_meta(out, input.dtype), make_meta((), input.dtype)
+
+
+def _nll_kernel(spec: Spec, reduction: str, ignore: int) -> Callable[..., tuple[Array, Array]]:
+    source = spec.inputs[0]
+    assert source is not None
+    found, out = spec.out.dtype.numpy, tuple(spec.out.shape)
+    compute = numpy_compute(spec.out.dtype)
+    axis = 1 if source.ndim > 1 else 0
+    classes = source.shape[axis]
+    flat = source.ndim == 2
+    rows = np.arange(source.shape[0]) if flat else None
+
+    def call(x: Array, target: Array, weight: Array | None) -> tuple[Array, Array]:
+        if source.ndim == 1:
+            target = target.reshape(())
+        if target.size and (target.max() >= classes or target.min() < 0):
+            check_targets(target, classes, ignore)
+            ignored: Any = target == ignore
+            picked = np.where(ignored, 0, target)
+        else:
+            ignored, picked = None, target
+            if 0 <= ignore < classes:
+                ignored = target == ignore
+        if flat:
+            chosen = x[rows, picked]
+        else:
+            chosen = np.take_along_axis(x, np.expand_dims(picked, axis), axis).squeeze(axis)
+        losses = -chosen.astype(compute, copy=False)
+        total: Any = losses.size
+        if weight is not None:
+            factors = weight.astype(compute, copy=False)[picked]
+            if ignored is not None:
+                factors = np.where(ignored, 0, factors)
+            losses = losses * factors
+            total = factors.sum() if reduction == MEAN else 0
+        elif ignored is not None:
+            total = losses.size - np.count_nonzero(ignored)
+        if ignored is not None:
+            losses = np.where(ignored, compute.type(0), losses)
+        if reduction == NONE:
+            return np.asarray(losses, found).reshape(out), np.asarray(0, found)
+        summed = losses.sum()
+        if reduction == MEAN:
+            summed = np.divide(summed, total, dtype=compute)
+        return np.asarray(summed, found), np.asarray(total, found)
+
+    return call
+
+
+def _nll_grad_kernel(
+    spec: Spec, reduction: str, ignore: int, shape: Shape
+) -> Callable[..., Array]:
+    found = spec.out.dtype.numpy
+    axis = 1 if len(shape) > 1 else 0
+    flat = len(shape) == 2
+    rows = np.arange(shape[0]) if flat else None
+
+    def call(g: Array, target: Array, weight: Array | None, total: Array) -> Array:
+        made = np.zeros(shape, found)
+        if len(shape) == 1:
+            target = target.reshape(())
+        ignored = target == ignore
+        some = ignored.any()
+        picked = np.where(ignored, 0, target) if some else target
+        value: Any = -g
+        if reduction == MEAN:
+            value = value / total
+        if weight is not None:
+            value = value * weight[picked]
+        if some:
+            value = np.where(ignored, found.type(0), value)
+        if flat:
+            made[rows, picked] = value
+        else:
+            value = np.broadcast_to(value, picked.shape).astype(found)
+            np.put_along_axis(made, np.expand_dims(picked, axis), np.expand_dims(value, axis), axis)
+        return made
+
+    return call
+
+
+def _nll(name: str, grad_name: str) -> Op:
+    """The record of the loss and of its gradient; there is one for images beside the plain one."""
+
+    def gradient(
+        g0: Any, target: Any, weight: Any, result1: Any, input_meta: Meta, reduction: str,
+        ignore: int,
+    ) -> Any:  # fmt: skip
+        return backward(
+            g0, target, weight, result1, reduction=reduction, ignore=ignore,
+            shape=tuple(input_meta.shape),
+        )  # fmt: skip
+
+    forward = Op(
+        f"{name}(Tensor input, Tensor target, Tensor? weight, str reduction, int ignore)",
+        kind=OTHER,
+        infer=_nll_infer,
+        kernel=_nll_kernel,
+        grad={"input": gradient, "weight": f"{name}forward"},
+        differentiable=1,
+        may_fail=True,
+        grad_name=grad_name,
+    )
+    backward = Op(
+        f"{name}grad(Tensor g_out, Tensor target, Tensor? weight, Tensor total, str reduction, "
+        "int ignore, int[] shape)",
+        kind=OTHER,
+        infer=lambda g_out, target, weight, total, reduction, ignore, shape: make_meta(
+            shape, g_out.dtype
+        ),
+        kernel=_nll_grad_kernel,
+        grad={
+            "g_out": lambda g, target, weight, reduction, ignore: forward(
+                g, target, weight, reduction=reduction, ignore=ignore
+            )[0]
+        },
+        grad_name=f"{grad_name}BackwardBackward0",
+    )
+    return forward
+
+
+nll_loss_op = _nll("nll_loss_", "NllLoss")
+nll_loss2d_op = _nll("nll_loss2d_", "NllLoss2D")
+
+
+# margins between classes -----------------------------------------------------------------------
+
+
+def _margin_input(input: Meta) -> None:
+    shape = tuple(input.shape)
+    if len(shape) > 2 or (len(shape) == 2 and shape[1] == 0) or shape == (0,):
+        raise RuntimeError(
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+            f"{list(shape)}"
+        )
+    if input.dtype.category != FLOATING:
+        raise NotImplementedError(
+            f"\"multi_margin_loss\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
+        )
+
+
+def _long_target(target: Meta) -> None:
+    if target.dtype is not int64:
+        raise RuntimeError(f"expected scalar type Long but found {SCALAR_NAMES[target.dtype]}")
+
+
+def _multi_infer(
+    input: Meta, target: Meta, weight: Meta | None, p: int, margin: float, reduction: str
+) -> Meta:
+    _margin_input(input)
+    rows = input.shape[0] if input.ndim == 2 else 1
+    if target.ndim > 1 or target.numel != rows:
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input "
+            f"samples (batch size). Expected target size [{rows}], but got {list(target.shape)}. "
+            f"Input has shape {list(input.shape)}."
+        )
+    _long_target(target)
+    classes = input.shape[-1] if input.ndim else 1
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            f"inconsistent weight size, expected {classes} but got {list(weight.shape)}"
+        )
+    keep = reduction == NONE and input.ndim == 2
+    return make_meta((rows,) if keep else (), input.dtype)
+
+
+def _multi_kernel(spec: Spec, p: int, margin: float, reduction: str) -> Callable[..., Array]:
+    source = spec.inputs[0]
+    assert source is not None
+    found, out = spec.out.dtype.numpy, tuple(spec.out.shape)
+    compute = numpy_compute(spec.out.dtype)
+    classes = source.shape[-1] if source.ndim else 1
+
+    def call(x: Array, target: Array, weight: Array | None) -> Array:
+        scores = x.reshape(-1, classes).astype(compute, copy=False)
+        places = target.reshape(-1, 1)
+        if places.size and (places.max() >= classes or places.min() < 0):
+            raise RuntimeError("target out of range")
+        own = np.take_along_axis(scores, places, 1)
+        losses = np.maximum(compute.type(margin) - own + scores, 0) ** p
+        if weight is not None:
+            losses = losses * weight.astype(compute, copy=False)[places]
+        np.put_along_axis(losses, places, 0, 1)
+        rows = losses.sum(1) / compute.type(classes)
+        return reduced(rows, reduction, found).reshape(out)
+
+    return call
+
+
+def _multi_grad(
+    g: Any, input: Any, target: Any, weight: Any, p: int, margin: float, reduction: str
+) -> Any:
+    classes = input.shape[-1] if input.dim() else 1
+    scores, places = input.reshape(-1, classes), target.reshape(-1, 1)
+    own = constant(np.arange(classes)) == places
+    others = (~own).to(input.dtype)
+    kept = own.to(input.dtype)
+    # the score of the target itself, as a sum, so that it can be differentiated again
+    gap = margin - (scores * kept).sum(1, keepdim=True) + scores
+    slope = (gap > 0).to(input.dtype) if p == 1 else gap.clamp(min=0) * 2.0
+    slope = slope * others
+    if weight is not None:
+        slope = slope * weight[target.reshape(-1)].reshape(-1, 1)
+    slope = slope - kept * slope.sum(1, keepdim=True)
+    rows = scores.shape[0]
+    scale = 1.0 / (classes * (max(rows, 1) if reduction == MEAN else 1))
+    g = g.reshape(-1, 1) * scale
+    return (slope * g).reshape(input.shape)
+
+
+multi_margin_op = Op(
+    "multi_margin_loss_(Tensor input, Tensor target, Tensor? weight, int p, float margin, "
+    "str reduction)",
+    kind=OTHER,
+    infer=_multi_infer,
+    kernel=_multi_kernel,
+    grad={"input": _multi_grad, "weight": "multi_margin_loss"},
+    may_fail=True,
+    grad_name="MultiMarginLoss",
+)
+
+
+def _multilabel_infer(input: Meta, target: Meta, reduction: str) -> tuple[Meta, Meta]:
+    _margin_input(input)
+    if input.shape != target.shape and not (input.ndim == 0 and target.numel == 1):
+        raise RuntimeError(
+            f"inconsistent target size: {list(target.shape)} for input of size: "
+            f"{list(input.shape)}"
+        )
+    _long_target(target)
+    rows = (input.shape[0],) if reduction == NONE and input.ndim == 2 else ()
+    return make_meta(rows, input.dtype), make_meta(tuple(input.shape), input.dtype)
+
+
+def _multilabel_kernel(spec: Spec, reduction: str) -> Callable[..., tuple[Array, Array]]:
+    """The loss, and its slope: the loss is linear in pieces."""
+    source = spec.inputs[0]
+    assert source is not None
+    found, shape = spec.out.dtype.numpy, tuple(source.shape)
+    compute = numpy_compute(spec.out.dtype)
+    classes = shape[-1] if shape else 1
+
+    def call(x: Array, target: Array) -> tuple[Array, Array]:
+        scores = x.reshape(-1, classes).astype(compute, copy=False)
+        labels = target.reshape(-1, classes)
+        if labels.size and (labels.max() >= classes or labels.min() < -1):
+            raise RuntimeError("argument #2 'target' is out of range")
+        listed = np.cumprod(labels >= 0, 1).astype(np.bool_)  # the list ends at the first -1
+        own = np.zeros(scores.shape, np.bool_)
+        rows, columns = np.nonzero(listed)
+        own[rows, labels[rows, columns]] = True
+        gap = 1 - scores[rows, labels[rows, columns]][:, None] + scores[rows]
+        counted = (gap > 0) & ~own[rows]
+        losses = np.zeros(scores.shape[0], compute)
+        np.add.at(losses, rows, np.where(counted, gap, 0).sum(1))
+        slope = np.zeros(scores.shape, compute)
+        np.add.at(slope, rows, counted.astype(compute))
+        np.add.at(slope, (rows, labels[rows, columns]), -counted.sum(1).astype(compute))
+        made = reduced(losses / compute.type(classes), reduction, found)
+        count = compute.type(classes * (max(len(losses), 1) if reduction == MEAN else 1))
+        return made.reshape(spec.out.shape), (slope / count).reshape(shape).astype(found)
+
+    return call
+
+
+multilabel_margin_op = Op(
+    "multilabel_margin_loss_(Tensor input, Tensor target, str reduction)",
+    kind=OTHER,
+    infer=_multilabel_infer,
+    kernel=_multilabel_kernel,
+    grad={
+        "input": lambda g0, result1: (
+            result1 * (g0.unsqueeze(-1) if g0.dim() < result1.dim() and g0.dim() else g0)
+        )
+    },
+    differentiable=1,
+    may_fail=True,
+    grad_name="MultilabelMarginLoss",
+)
