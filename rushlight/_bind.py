@@ -30,12 +30,14 @@ _BINARY: dict[str, str] = {
 }
 _COMPARE: dict[str, str] = {n: n for n in ("eq", "ne", "lt", "le", "gt", "ge")}
 _multiply = api.methods["matmul"]
-#: Properties, by the method that computes them.
+#: Properties, by the method that computes them (`_set_<name>` stores them).
 _PROPERTIES: dict[str, str] = {
     "T": "_reversed_axes",
     "mT": "_matrix_transpose",
     "mH": "_conjugate_matrix",
     "H": "_hermitian",
+    "real": "_real",
+    "imag": "_imag",
 }
 _UNARY: dict[str, str] = {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}
 
@@ -72,7 +74,7 @@ def _bind_methods() -> None:
     for name, function in METHODS.items():
         setattr(Tensor, name, function)
     for name, getter in _PROPERTIES.items():
-        setattr(Tensor, name, property(api.methods[getter]))
+        setattr(Tensor, name, property(api.methods[getter], api.methods.get(f"_set_{name}")))
     Tensor.__repr__ = tensor_repr  # type: ignore[method-assign]
     Tensor.__format__ = tensor_format  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""What holds for every test: one thread for each library, and a fresh state."""
+"""What holds for every test: one thread for each library, and no setting left behind."""
 
 from __future__ import annotations
 
@@ -7,3 +7,17 @@ import os
 # Before NumPy, oneDNN or PyTorch load: test processes run side by side, each on one core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+from collections.abc import Iterator
+
+import pytest
+
+import rushlight as torch
+
+
+@pytest.fixture(autouse=True)
+def settings_stay() -> Iterator[None]:
+    """A test that changes a global setting puts it back, or the tests after it would suffer."""
+    before = torch.get_default_dtype(), torch.is_grad_enabled()
+    yield
+    assert (torch.get_default_dtype(), torch.is_grad_enabled()) == before

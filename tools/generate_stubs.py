@@ -21,6 +21,7 @@ PACKAGE = ROOT / "rushlight"
 
 _HEADER = '''"""Generated from the operator records by tools/generate_stubs.py; do not edit."""
 
+import builtins
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -36,7 +37,10 @@ _KNOWN = {
 def _annotation(text: Any) -> str:
     """An annotation if it is made of plain names, else ``Any``."""
     words = set(re.findall(r"[A-Za-z_][A-Za-z_.]*", str(text)))
-    return str(text) if words and words <= _KNOWN else "Any"
+    if not words or not words <= _KNOWN:
+        return "Any"
+    # torch.int, torch.float and torch.bool are dtypes, so the built-in types need their full name
+    return re.sub(r"\b(int|float|bool|complex)\b", r"builtins.\1", str(text))
 
 
 def _default(value: Any) -> str:
@@ -113,6 +117,7 @@ def _root_stub(returns: _Returns) -> str:
 
     lines = [
         '"""Generated from the operator records by tools/generate_stubs.py; do not edit."""',
+        "import builtins",
         imports.strip(),
         f"from rushlight import {', '.join(f'{name} as {name}' for name in lazy)}",
         "from collections.abc import Callable, Iterable, Sequence",
@@ -142,7 +147,8 @@ def _methods_stub(returns: _Returns) -> str:
         arguments = "self" if dunder in ("__neg__", "__abs__", "__invert__", "__pos__") else (
             "self, other: Any"
         )
-        lines.append(f"    def {dunder}({arguments}) -> {kind}: ...  # type: ignore[override]")
+        ignore = "  # type: ignore[override]" if dunder in ("__eq__", "__ne__") else ""
+        lines.append(f"    def {dunder}({arguments}) -> {kind}: ...{ignore}")
     return "\n".join([*lines, ""])
 
 

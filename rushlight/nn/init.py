@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from rushlight._random import randperm
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.nn._torch import linalg, ops
 
@@ -358,7 +359,7 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
     with no_grad():
         tensor.normal_(0, std, generator=generator)
         for column in range(columns):
-            tensor[ops.randperm(rows)[:zeros], column] = 0
+            tensor[randperm(rows)[:zeros], column] = 0
     return tensor
 
 

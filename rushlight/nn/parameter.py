@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight._creation import empty
+from rushlight._printing import parameter_repr
 from rushlight._tensor import Tensor
 from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.core.dtype import dtype as Dtype
@@ -64,6 +65,11 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         if id(self) not in memo:
             memo[id(self)] = type(self)(self.data.clone(), self.requires_grad)
         return memo[id(self)]
+
+    def __repr__(self) -> str:
+        return parameter_repr(self)
+
+    __str__ = __repr__
 
 
 class Buffer(Tensor):
@@ -201,10 +207,17 @@ class UninitializedTensorMixin:
 
 def _conversion(name: str) -> Any:
     def convert(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self.data, name)(*args, **kwargs)
+        dtype = getattr(self.data, name)(*args, **kwargs).dtype
+        if dtype is self._value.meta.dtype:
+            return self
+        made = object.__new__(type(self))._forget(dtype, None, self.requires_grad)
+        for attribute in ("persistent", "_is_buffer"):
+            if attribute in self.__dict__:
+                setattr(made, attribute, getattr(self, attribute))
+        return made
 
     convert.__name__ = name
-    convert.__doc__ = f"What ``{name}`` makes of an empty tensor of the declared type."
+    convert.__doc__ = f"A tensor without a shape of the type that ``{name}`` converts to."
     return convert
 
 

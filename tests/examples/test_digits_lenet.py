@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,8 @@ def Normalize(mean, std):
 """
 
 
-def run(script: Path, *arguments: str) -> str:
-    """What the script prints."""
+def run(script: Path, *arguments: str) -> tuple[str, str]:
+    """What the script prints, and its progress bars."""
     environment = {**os.environ, "PYTHONPATH": f"{script.parent}{os.pathsep}{ROOT}"}
     done = subprocess.run(
         [sys.executable, str(script), *arguments],
@@ -47,24 +48,24 @@ def run(script: Path, *arguments: str) -> str:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    return done.stdout, done.stderr
 
 
-def epochs(output: str) -> list[tuple[float, float]]:
-    """Held-out loss and accuracy after each epoch."""
-    lines = re.findall(r"held-out loss (\S+), accuracy (\S+) %", output)
-    return [(float(loss), float(accuracy)) for loss, accuracy in lines]
+def batch_losses(progress: str) -> list[float]:
+    """The loss of each batch, as the progress bar showed it; it may show one several times."""
+    shown = re.findall(r"loss=(\d+\.\d{4})", progress)
+    return [float(loss) for loss, _ in groupby(shown)]
 
 
 def test_it_learns_and_writes(tmp_path: Path) -> None:
-    output = run(SCRIPT, "--output", str(tmp_path))
+    output, _ = run(SCRIPT, "--output", str(tmp_path))
     total = re.search(r"Accuracy of the network on the 360 test images: (\S+) %", output)
     assert total is not None
     assert float(total[1]) > 97
     classes = re.findall(r"^Accuracy of +(\d) : +(\d+) %$", output, re.MULTILINE)
     assert [int(name) for name, _ in classes] == list(range(10))
     assert all(50 <= int(accuracy) <= 100 for _, accuracy in classes)
-    assert len(epochs(output)) == 15
+    assert len(re.findall(r"^epoch .*: held-out loss \S+, accuracy", output, re.MULTILINE)) == 15
     assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
 
     state = rushlight.load(tmp_path / "digits_lenet.pth")
@@ -86,10 +87,9 @@ def test_it_runs_on_pytorch_with_the_same_losses(tmp_path: Path) -> None:
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "transforms.py").write_text(TRANSFORMS, "utf-8")
 
-    theirs = epochs(run(script, "--epochs", "2", "--output", str(tmp_path / "theirs")))
-    ours = epochs(run(SCRIPT, "--epochs", "2", "--output", str(tmp_path / "ours")))
-    assert len(theirs) == 2
-    # Rounding differs between the two; after 180 steps it has grown to the third digit at most.
-    for (loss, accuracy), (their_loss, their_accuracy) in zip(ours, theirs, strict=True):
-        assert loss == pytest.approx(their_loss, rel=2e-2)
-        assert accuracy == pytest.approx(their_accuracy, abs=1)
+    _, theirs = run(script, "--epochs", "1", "--output", str(tmp_path / "theirs"))
+    _, ours = run(SCRIPT, "--epochs", "1", "--output", str(tmp_path / "ours"))
+    assert len(batch_losses(theirs)) > 80
+    # From about the 60th step on PyTorch itself gives other losses with another thread count: one
+    # value crosses zero in front of a ReLU.
+    assert batch_losses(ours)[:50] == pytest.approx(batch_losses(theirs)[:50], abs=2e-4)

@@ -53,7 +53,7 @@ def outcome(program: Program, torch: Any, *args: Any) -> Any:
         try:
             result = plain(program(torch, *args))
         except Exception as error:
-            result = Raised(type(error).__name__, str(error))
+            result = Raised(type(error).__name__, str(error).replace("rushlight.", "torch."))
     kinds = sorted({(w.category.__name__, str(w.message)) for w in caught})
     return result, kinds
 

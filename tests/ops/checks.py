@@ -285,6 +285,8 @@ def _numeric(face: Face, call: Call, twice: bool) -> None:
     total, outputs, inputs, grads = slope.weighted(0.0)
     if not outputs or not any(t.requires_grad for t in inputs):
         return
+    if not np.isfinite(total):
+        return
     first = rushlight.autograd.grad(
         outputs, inputs, grads, create_graph=twice, allow_unused=True
     )
@@ -379,7 +381,7 @@ def _shapes(sample: Sample) -> Iterator[tuple[str, Callable[[tuple[int, ...]], t
     """Other shapes for a sample: one size after the other made 0, and no axes at all."""
     sizes: list[int] = []
     for t in tensors_of(sample):
-        sizes += [n for n in t.shape if n > 1 and n not in sizes]
+        sizes += [n for n in dict.fromkeys(t.shape) if n > 1 and n not in sizes]
     for size in sizes[:3]:
         yield f"{size} made 0", lambda shape, n=size: tuple(0 if m == n else m for m in shape)
     if sizes:
@@ -419,6 +421,10 @@ def _other_shape(face: Face, call: Call, kinds: Any) -> None:
     )
 
 
+#: Shapes for which PyTorch returns memory it has not written.
+UNDEFINED = {("nn.functional.multi_margin_loss", "3 made 0")}
+
+
 def check_shapes(face: Face) -> None:
     """Tensors without elements and without axes: PyTorch's results, or errors of its types."""
     failures = Failures()
@@ -428,6 +434,8 @@ def check_shapes(face: Face) -> None:
         if not sample.oracle:
             continue
         for what, shape in _shapes(sample):
+            if (face.name, what) in UNDEFINED:
+                continue
             call = make_call(face, sample, "float32", shape)
             kinds = REFUSALS if what == "no axes" else None
             failures.run(sample, what, lambda c=call, k=kinds: _other_shape(face, c, k))
@@ -555,11 +563,11 @@ def check_errors(face: Face) -> None:
 
         def check(sample: Any = sample) -> None:
             call = make_call(face, sample.sample)
-            _, error = attempt(lambda: [array_of(t) for t in tensors_in(run_own(face, call)[0])])
+            _, error = attempt(lambda: [array_of(t) for t in tensors_in(run_own(face, call, True)[0])])
             assert type(error) is sample.error, f"{type(error).__name__}: {error}"
             assert re.search(sample.match, str(error)), f"the message is: {error}"
             if face.reference is not None and sample.sample.oracle:
-                _, theirs_error = attempt(lambda: run_theirs(face, call))
+                _, theirs_error = attempt(lambda: run_theirs(face, call, True))
                 assert type(theirs_error) is sample.error, f"PyTorch's: {theirs_error!r}"
                 assert re.search(sample.match, str(theirs_error)), f"PyTorch's: {theirs_error}"
 

@@ -340,7 +340,7 @@ def array_of(tensor: Any) -> np.ndarray:
     else:
         tensor = tensor.detach().resolve_conj().resolve_neg()
         half = tensor.dtype is oracle.bfloat16
-        array = (tensor.float() if half else tensor).numpy()
+        array = (tensor.float() if half else tensor).numpy(force=True)
     small = array.dtype.kind not in "biufc" or array.dtype == np.float16
     return array.astype(np.float32) if small else array
 
@@ -433,5 +433,5 @@ def cotangents(outputs: Sequence[Any], seed: int) -> list[np.ndarray]:
         numbers = np.asarray(generator.uniform(-1, 1, tuple(output.shape)))
         if name.startswith("complex"):
             numbers = numbers + 1j * generator.uniform(-1, 1, tuple(output.shape))
-        made.append(numbers.astype(numpy_type(name)))
+        made.append(np.asarray(numbers).astype(numpy_type(name)))
     return made

@@ -22,6 +22,7 @@ class device:
 
     type: str
     index: int | None
+    _outer: list[device]
 
     def __new__(cls, type: str | int | device, index: int | None = None) -> device:
         if isinstance(type, device):

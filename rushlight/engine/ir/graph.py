@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rushlight.engine.core.device import CPU, device
 from rushlight.engine.core.dtype import bool_, complex128, dtype, float64, int64
@@ -31,11 +31,11 @@ class Meta:
         layout = "" if self.contiguous else f" strides {self.strides}"
         return f"<{kind}{self.dtype.name}{list(self.shape)}{layout}>"
 
-    def like(self, shape: Shape | None = None, dtype: dtype | None = None) -> Meta:
+    def like(self, shape: Shape | None = None, dtype: Any = None) -> Meta:
         """A contiguous value of another shape or type on the same device."""
         return make_meta(self.shape if shape is None else shape, dtype or self.dtype, self.device)
 
-    def with_dtype(self, dtype: dtype) -> Meta:
+    def with_dtype(self, dtype: Any) -> Meta:
         """The same layout with another type."""
         return strided_meta(self.shape, self.strides, dtype, self.device)
 
@@ -146,3 +146,11 @@ class TensorBase:
     _alias: Any = None
     _edge: Any = None
     _version_count: int = 0
+
+    if TYPE_CHECKING:  # what the public class adds, for code that works on any tensor
+
+        def __getattr__(self, name: str) -> Any: ...
+
+        def __sub__(self, other: Any) -> Any: ...
+
+        def __lt__(self, other: Any) -> Any: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -134,7 +134,7 @@ class Op(Record):
         kind: str,
         infer: Infer,
         kernel: KernelFactory,
-        grad: dict[str, Callable[..., Any] | str] | None = None,
+        grad: Mapping[str, Callable[..., Any] | str] | None = None,
         grad_name: str | Callable[[Spec], str] | None = None,
         differentiable: int | None = None,
         may_fail: bool = False,

@@ -12,7 +12,7 @@ import numpy as np
 
 from rushlight.engine.core.dtype import INTEGRAL, SCALAR_NAMES, bool_
 from rushlight.engine.ir.graph import Meta
-from rushlight.engine.ir.op import composite, write
+from rushlight.engine.ir.op import Op, composite, write
 from rushlight.engine.ir.samples import UNARY, S, t, ti
 from rushlight.engine.ops.arithmetic_rules import Refusal, guarded
 from rushlight.engine.ops.blend import choose, clip, keep_where, range_backward, where_op
@@ -47,7 +47,7 @@ def _positive_gate(g: np.ndarray, result: np.ndarray) -> np.ndarray:
     return made
 
 
-relu_backward = pointwise(
+relu_backward: Op = pointwise(
     "relu_backward(Tensor grad, Tensor result)",
     _positive_gate,
     grad={"grad": lambda g, result: relu_backward(g, result)},
@@ -110,7 +110,7 @@ def _leaky_backward(g: np.ndarray, x: np.ndarray, slope: float) -> np.ndarray:
     return choose(np.asarray(positive), g, np.multiply(g, slope), g.dtype)
 
 
-leaky_relu_backward = pointwise(
+leaky_relu_backward: Op = pointwise(
     "leaky_relu_backward(Tensor grad, Tensor input, float negative_slope)",
     _leaky_backward,
     grad={
@@ -299,7 +299,7 @@ def _threshold_backward(g: Any, x: Any, threshold: float) -> Any:
     return keep_where(np.asarray(np.logical_not(x <= threshold)), g)
 
 
-threshold_backward = pointwise(
+threshold_backward: Op = pointwise(
     "threshold_backward(Tensor grad, Tensor input, float threshold)",
     _threshold_backward,
     grad={
@@ -346,7 +346,7 @@ def _outside(x: Any, size: float) -> np.ndarray:
     return np.asarray(np.logical_not(np.abs(x) <= size))
 
 
-shrink_backward = pointwise(
+shrink_backward: Op = pointwise(
     "shrink_backward(Tensor grad, Tensor input, float lambd)",
     lambda g, x, size: keep_where(_outside(x, size), g),
     grad={"grad": lambda g, input, lambd: shrink_backward(g, input, lambd=lambd)},
@@ -427,7 +427,7 @@ def _hardswish_backward(g: Any, x: Any) -> Any:
     return np.multiply(slope, g)
 
 
-hardswish_backward = pointwise(
+hardswish_backward: Op = pointwise(
     "hardswish_backward(Tensor grad, Tensor input)",
     _hardswish_backward,
     grad={
@@ -461,6 +461,10 @@ def hardswish(input: Any, inplace: bool = False) -> Any:
     return finished(input, hardswish_op.quick(input), inplace, "hardswish_")
 
 
+#: PyTorch's gradient has this constant in single precision whatever the type.
+_SIXTH = float(np.float32(1 / 6))
+
+
 def _hardsigmoid(x: Any) -> Any:
     made = np.add(x, 3, np.empty_like(x))
     np.clip(made, 0, 6, out=made)
@@ -471,7 +475,7 @@ hardsigmoid_op = pointwise(
     "hardsigmoid(Tensor input)",
     _hardsigmoid,
     infer=floats_only("hardsigmoid_cpu"),
-    grad={"input": lambda g, input: range_backward(g / 6, input, -3.0, 3.0, closed=False)},
+    grad={"input": lambda g, input: range_backward(g * _SIXTH, input, -3.0, 3.0, closed=False)},
 )
 
 

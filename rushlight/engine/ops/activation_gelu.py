@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.ir.graph import Meta
-from rushlight.engine.ir.op import Spec, composite
+from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t
 from rushlight.engine.ops.activation import floats_only
 from rushlight.engine.ops.arithmetic_power import square
@@ -107,7 +107,7 @@ def _gelu_second(g: Any, grad: Any, input: Any, approximate: str) -> Any:
     return g * grad * curve
 
 
-gelu_backward = pointwise(
+gelu_backward: Op = pointwise(
     "gelu_backward(Tensor grad, Tensor input, str approximate)",
     np.multiply,
     kernel=_gelu_backward_kernel,

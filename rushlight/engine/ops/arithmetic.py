@@ -13,14 +13,17 @@ import numpy as np
 
 from rushlight.engine.core.dtype import FLOATING, bool_
 from rushlight.engine.ir.graph import Meta
-from rushlight.engine.ir.op import Spec, composite
+from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import BINARY, UNARY, S, t, tc, ti
-from rushlight.engine.ops.arithmetic_rules import NOT_IMPLEMENTED, not_differentiable, numbered, strong
 from rushlight.engine.ops.arithmetic_rules import (
+    NOT_IMPLEMENTED,
     conjugate,
     guarded,
     no_gradient,
+    not_differentiable,
+    numbered,
     require_tensor,
+    strong,
     zero_division,
 )
 from rushlight.engine.ops.blend import keep_where, where_op
@@ -37,7 +40,7 @@ from rushlight.engine.ops.elementwise import (
     result_type,
 )
 
-_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 
 _BOTH_BOOL = (
     "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
@@ -177,7 +180,7 @@ rsub_scaled = pointwise(
     infer=_sub_scaled_infer,
     kernel=strong(lambda x, y, alpha: np.subtract(y, x * alpha), SAME, 3),
     grad={"input": lambda g, alpha: -g * conjugate(alpha), "other": lambda g: g},
-    grad_name=numbered("Rsub"),
+    grad_name=lambda spec: f"RsubBackward{int(spec.inputs[1].weak)}",
 )
 
 
@@ -440,7 +443,7 @@ def _extreme_kernel(spec: Spec, largest: bool) -> Callable[..., Any]:
     return kernel
 
 
-extreme_backward = pointwise(
+extreme_backward: Op = pointwise(
     "extreme_backward(Tensor grad, Tensor input, Tensor other, bool largest)",
     np.multiply,
     infer=lambda grad, input, other, largest: broadcast_meta((grad, input, other), grad.dtype),

@@ -6,12 +6,13 @@ unless autograd must see that the old one's gradient is zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from rushlight.engine.core.dtype import COMPLEX, SCALAR_NAMES
+from rushlight.engine.core.dtype import BOOL, COMPLEX, INTEGRAL, dtype
 from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.ir.buffers import empty_strided
 from rushlight.engine.ir.graph import Meta, TensorBase
@@ -24,13 +25,13 @@ from rushlight.engine.ops.view import as_layout, expand, to_dtype
 
 
 def _filled_kernel(spec: Spec, whole: Meta) -> Callable[[Any], np.ndarray]:
-    dtype = whole.dtype.numpy
+    target = whole.dtype.numpy
 
     def kernel(value: Any) -> np.ndarray:
         made = empty_strided(whole)
-        if isinstance(value, int) and dtype.kind in "iu":
-            value = np.asarray(value & (1 << 8 * dtype.itemsize) - 1, np.uint64)
-        made[...] = np.asarray(value).astype(dtype)
+        if isinstance(value, int) and target.kind in "iu":
+            value = np.asarray(value & (1 << 8 * target.itemsize) - 1, np.uint64)
+        made[...] = np.asarray(value).astype(target)
         return made
 
     return kernel
@@ -46,13 +47,27 @@ filled = Op(
 )
 
 
-def _refuse_complex(value: Any, meta: Meta) -> None:
-    found = value.dtype.category == COMPLEX if isinstance(value, TensorBase) else (  # type: ignore[attr-defined]
-        isinstance(value, complex)
-    )
-    if found and meta.dtype.category != COMPLEX:
+#: How PyTorch spells the types in its message about numbers that do not fit.
+_SPELLED: Final = {
+    "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
+    "float32": "float",
+}  # fmt: skip
+
+
+def _check_fits(value: Any, found: dtype) -> None:
+    """Refuse a number the type cannot hold, in PyTorch's words."""
+    category = found.category
+    if category in (BOOL, COMPLEX) or isinstance(value, TensorBase):
+        return
+    fits = not isinstance(value, complex)
+    if fits and category == INTEGRAL:
+        bits = 8 * found.itemsize
+        low = -(1 << bits - found.is_signed)
+        fits = math.isfinite(value) and low <= value < 1 << bits - found.is_signed
+    if not fits:
         raise RuntimeError(
-            f"value cannot be converted to type {C_SCALARS[meta.dtype]} without overflow"
+            f"value cannot be converted to type {_SPELLED.get(found.name, 'double')} "
+            "without overflow"
         )
 
 
@@ -90,7 +105,7 @@ def _filled(op: Op, input: Any, value: Any) -> Any:
             "fill_ only supports 0-dimension value tensor but got tensor with "
             f"{value._value.meta.ndim} dimensions."
         )
-    _refuse_complex(value, meta)
+    _check_fits(value, meta.dtype)
     return op.quick(input, value) if input._edge is not None else filled(value, whole=meta)
 
 

@@ -28,7 +28,7 @@ POSITIVE: Final = (
     S(t(0, 3)),
     S(t(2, 1, 3, low=0.2)),
 )
-_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 
 NEGATIVE_INTEGER_POWER: Final = "Integers to negative integer powers are not allowed."
 

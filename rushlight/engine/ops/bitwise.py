@@ -12,7 +12,7 @@ from rushlight.engine.ir.samples import S, tb, ti
 from rushlight.engine.ops.arithmetic_rules import example, guarded, require_tensor
 from rushlight.engine.ops.elementwise import pointwise
 
-_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 _BITS = (S(ti(3, 4), ti(4)), S(ti(3), 3), S(tb(3), tb(3)), S(tb(3), ti(3)), S(ti(0, 3), ti(3)))
 _SHIFTS = (S(ti(3, low=0), ti(3, low=0)), S(ti(4), 2), S(ti(2, 1, low=0), ti(3, low=0)))
 

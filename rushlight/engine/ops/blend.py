@@ -90,7 +90,7 @@ def _where_kernel(spec: Spec) -> Callable[..., np.ndarray]:
     return kernel
 
 
-where_op = Op(
+where_op: Op = Op(
     "where(Tensor condition, Tensor input, Tensor other)",
     kind=POINTWISE,
     infer=_where_infer,
@@ -178,7 +178,7 @@ def _range_kernel(spec: Spec, closed: bool) -> Callable[..., np.ndarray]:
     return kernel
 
 
-range_backward = Op(
+range_backward: Op = Op(
     "range_backward(Tensor grad, Tensor input, Tensor? min, Tensor? max, bool closed)",
     kind=POINTWISE,
     infer=lambda grad, input, min, max, closed: broadcast_meta((grad, input), grad.dtype),
@@ -202,7 +202,7 @@ def _both(first: Any, second: Any) -> Any:
     return first if second is None else first & second
 
 
-def _clamp_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:  # noqa: A002
+def _clamp_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:
     low, high = _bound(min), _bound(max)
     if not isinstance(low, TensorBase) and not isinstance(high, TensorBase):
         return range_backward(g, input, low, high, closed=True)
@@ -211,11 +211,11 @@ def _clamp_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:  # noqa: A00
     return where_op(_both(above, below), g, 0)
 
 
-def _min_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:  # noqa: A002
+def _min_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:
     return where_op(_both(input < min, None if max is None else min < _bound(max)), g, 0)
 
 
-def _max_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:  # noqa: A002
+def _max_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:
     above = input > max
     return where_op(above if min is None else above | (max < _bound(min)), g, 0)
 

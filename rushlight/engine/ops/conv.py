@@ -265,7 +265,7 @@ def _weight_grad_kernel(
     return _rounded(lambda x, g: geometry.weight_gradient(x, g, shape), spec.out.dtype)
 
 
-convolution_weight_grad = Op(
+convolution_weight_grad: Op = Op(
     "convolution_weight_grad(Tensor input, Tensor g_out, int[] shape, int[] stride, "
     "int[] padding, int[] dilation, int groups)",
     kind=CONV,

@@ -118,7 +118,7 @@ def conv3d(
 
 
 @composite(
-    namespaces=_NAMESPACES, samples=(S(t(2, 4, 5), t(4, 3, 3), t(3), 2, 1, 1, 2, 1),)
+    namespaces=_NAMESPACES, samples=(S(t(2, 4, 5), t(4, 3, 3), t(6), 2, 1, 1, 2, 1),)
 )
 def conv_transpose1d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,

@@ -68,7 +68,7 @@ def _kernel(spec: Spec, labels: str, labels2: str, out: str) -> Callable[[Array,
     return in_compute_type(spec, call)
 
 
-contract = Op(
+contract: Op = Op(
     "contract(Tensor input, Tensor other, str labels, str labels2, str out)",
     kind=MATMUL,
     infer=_infer,

@@ -86,7 +86,7 @@ embedding_op = Op(
     grad_name="Embedding",
 )
 
-embedding_grad = Op(
+embedding_grad: Op = Op(
     "embedding_grad(Tensor g_out, Tensor indices, int[] shape, int padding)",
     kind=GATHER,
     infer=lambda g_out, indices, shape, padding: make_meta(shape, g_out.dtype),

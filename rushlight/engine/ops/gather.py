@@ -142,7 +142,7 @@ def _embed_kernel(spec: Spec, shape: Shape, dim: int) -> Callable[..., Array]:
     return call
 
 
-gather_embed = Op(
+gather_embed: Op = Op(
     "gather_embed(Tensor input, Tensor index, int[] shape, int dim)",
     kind=GATHER,
     infer=lambda input, index, shape, dim: make_meta(shape, input.dtype),

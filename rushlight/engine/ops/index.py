@@ -188,7 +188,7 @@ index_op = Op(
     may_fail=True,
 )
 
-index_embed = Op(
+index_embed: Op = Op(
     "index_embed(Tensor input, Tensor i0, Meta whole, int[] dims)",
     kind=GATHER,
     infer=_embedded,
@@ -211,7 +211,7 @@ index_several = Op(
     may_fail=True,
 )
 
-index_several_embed = Op(
+index_several_embed: Op = Op(
     f"index_several_embed(Tensor input, Tensor i0, Tensor i1, {_NAMES}, Meta whole, int[] dims)",
     kind=GATHER,
     infer=_embedded,
@@ -298,7 +298,7 @@ def _kernel_put(spec: Spec, *attrs: Any) -> Kernel:
     return put
 
 
-index_put_op = Op(
+index_put_op: Op = Op(
     "index_put(Tensor input, Tensor values, Tensor i0, int[] dims, bool accumulate)",
     kind=GATHER,
     infer=_infer_put,
@@ -312,7 +312,7 @@ index_put_op = Op(
     may_fail=True,
 )
 
-index_put_several = Op(
+index_put_several: Op = Op(
     "index_put_several(Tensor input, Tensor values, Tensor i0, Tensor i1, "
     f"{_NAMES}, int[] dims, bool accumulate)",
     kind=GATHER,

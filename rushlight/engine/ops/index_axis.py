@@ -38,6 +38,8 @@ def _select_infer(input: Meta, index: Meta, dim: int) -> Meta:
         return input
     shape = list(input.shape)
     if not shape[dim] and index.numel:
+        if input.ndim == 1:
+            raise IndexError("index out of range in self")
         raise RuntimeError("index_select(): self indexing axis dim should be positive")
     shape[dim] = index.numel
     return input.like(tuple(shape))
@@ -201,7 +203,7 @@ def _row_kernel(adds: bool) -> Callable[..., Any]:
 
         def into(base: Array, source: Array, index: Array) -> Array:
             rows = (index.reshape(-1),)
-            if not base.size:
+            if not base.size and base.ndim > 1:
                 return base  # PyTorch does not look at the index then
             if index.size and (index.min() < 0 or index.max() >= shape[dim]):
                 raise _bounds(index, dim, shape[dim], prefix, error)
@@ -352,7 +354,7 @@ def _fill_op(name: str, grad_name: str) -> Op:
     )
 
 
-index_fill_op = _fill_op("index_fill", "IndexFillBackward0")
+index_fill_op: Op = _fill_op("index_fill", "IndexFillBackward0")
 index_fill_tensor = _fill_op("index_fill_tensor", "IndexFillBackward1")
 
 

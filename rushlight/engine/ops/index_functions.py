@@ -291,7 +291,7 @@ def _put_kernel(spec: Spec, accumulate: bool) -> Callable[..., np.ndarray]:
     return call
 
 
-put_op = Op(
+put_op: Op = Op(
     "put(Tensor input, Tensor index, Tensor source, bool accumulate)",
     kind=GATHER,
     infer=_put_infer,

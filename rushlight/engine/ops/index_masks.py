@@ -230,7 +230,7 @@ masked_scatter_op = Op(
     may_fail=True,
 )
 
-masked_source = Op(
+masked_source: Op = Op(
     "masked_source(Tensor input, Tensor mask, int[] shape)",
     kind=GATHER,
     infer=lambda input, mask, shape: make_meta(shape, input.dtype),

@@ -16,6 +16,7 @@ import numpy as np
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.blend import where_op
+from rushlight.engine.ops.join import cat
 from rushlight.engine.ops.linalg_checks import (
     LinAlgError,
     adjoint,
@@ -114,15 +115,7 @@ def _qr_grad(g0: Any, g1: Any, input: Any, result: Any, result1: Any, mode: str)
     left, right = result1.narrow(-1, 0, rows), input.narrow(-1, rows, columns - rows)
     g_left, g_right = g1.narrow(-1, 0, rows), g1.narrow(-1, rows, columns - rows)
     first = _square_qr_grad(g0 + _times_adjoint(right, g_right), g_left, result, left)
-    second = _times(result, g_right)
-    return _beside(first, second, columns)
-
-
-def _beside(first: Any, second: Any, columns: int) -> Any:
-    """Two matrices side by side, by constant selections."""
-    n = first.shape[-1]
-    place = np.eye(columns)
-    return _times(first, table(place[:n], first)) + _times(second, table(place[n:], second))
+    return cat([first, _times(result, g_right)], -1)
 
 
 qr = Op(
@@ -224,7 +217,9 @@ def _eigh_kernel(spec: Spec, uplo: str) -> Callable[[Array], Any]:
 
 
 def _eigh_grad(g0: Any, g1: Any, result: Any, result1: Any) -> Any:
-    inner = ratio(_adjoint_times(result1, g1), _gaps(result)) + _diagonal(g0)
+    from_v = _adjoint_times(result1, g1)
+    turn = (from_v - adjoint(from_v)) / 2  # vectors of length 1 can only turn
+    inner = ratio(turn, _gaps(result)) + _diagonal(g0)
     return _times_adjoint(_times(result1, inner), result1)
 
 

@@ -238,7 +238,7 @@ def _cross_kernel(spec: Spec, dim: int) -> Callable[[Array, Array], Array]:
     return in_compute_type(spec, cross)
 
 
-cross_record = Op(
+cross_record: Op = Op(
     "cross_(Tensor input, Tensor other, int dim)",
     kind=OTHER,
     infer=_cross_infer,

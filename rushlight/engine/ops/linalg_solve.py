@@ -120,7 +120,7 @@ def _cofactors_grad(g: Any, input: Any, result: Any) -> Any:
 
 
 # the conjugated matrix of cofactors: the gradient of the determinant
-cofactors = Op(
+cofactors: Op = Op(
     "cofactors(Tensor input)",
     kind=OTHER,
     infer=_square_infer("linalg.det"),
@@ -197,7 +197,7 @@ def _solve_kernel(spec: Spec) -> Callable[[Array, Array], Array]:
     return compute
 
 
-solve = Op(
+solve: Op = Op(
     "solve_(Tensor a, Tensor b)",
     kind=OTHER,
     infer=_solve_infer,

@@ -24,7 +24,7 @@ NONE, MEAN, SUM = "none", "mean", "sum"
 def reduced(losses: Array, reduction: str, found: np.dtype) -> Array:
     """Losses as they are, their mean or their sum, as the type of the result."""
     if reduction == NONE:
-        return losses.astype(found, copy=False)
+        return np.asarray(losses, found)
     total = losses.sum()
     if reduction == MEAN:
         total = total / losses.dtype.type(losses.size or np.nan)
@@ -41,16 +41,21 @@ def scale_of(reduction: str, *metas: Meta | None) -> float:
     return 1.0 / max(count, 1)
 
 
-def _infer(kernel_name: str) -> Callable[..., Meta]:
+def _infer(kernel_name: str, own_shape: bool) -> Callable[..., Meta]:
     def infer(input: Meta, target: Meta, *attrs: Any) -> Meta:
         found = result_type((input, target))
+        shape = broadcast_shapes(input.shape, target.shape)
+        if own_shape and shape != tuple(input.shape):
+            raise RuntimeError(
+                f"output with shape {list(input.shape)} doesn't match the broadcast shape "
+                f"{list(shape)}"
+            )
         if found.category < FLOATING:
             raise NotImplementedError(
                 f"\"{kernel_name}\" not implemented for '{SCALAR_NAMES[found]}'"
             )
         if attrs[-1] == NONE:
             return broadcast_meta((input, target), found)
-        broadcast_shapes(input.shape, target.shape)
         return make_meta((), found)
 
     return infer
@@ -78,12 +83,13 @@ def _pair_loss(
     value: Callable[..., Array],
     grad: dict[str, Any],
     attributes: str = "",
+    own_shape: bool = False,
 ) -> Op:
-    """The record of a loss of two tensors that broadcast."""
+    """The record of a loss of two tensors that broadcast (``own_shape``: to the first's shape)."""
     return Op(
         f"{name}(Tensor input, Tensor target, {attributes}str reduction)",
         kind=OTHER,
-        infer=_infer(kernel_name),
+        infer=_infer(kernel_name, own_shape),
         kernel=_kernel(value),
         grad=grad,
         grad_name=grad_name,
@@ -174,6 +180,7 @@ soft_margin_op = _pair_loss(
         ),
         "target": "soft_margin_loss",
     },
+    own_shape=True,
 )
 
 
@@ -190,7 +197,9 @@ def _binary_infer(input: Meta, target: Meta, weight: Meta | None, reduction: str
         )
     if weight is not None:
         _check_weight(weight, input)
-    return make_meta(tuple(input.shape) if reduction == NONE else (), input.dtype)
+    if reduction == NONE:
+        return broadcast_meta((input, target), input.dtype)
+    return make_meta((), input.dtype)
 
 
 def _check_weight(weight: Meta, input: Meta) -> None:
@@ -263,8 +272,10 @@ def _logits_infer(
                 f"{SCALAR_NAMES[part.dtype]}\nLabels must be floating-point numbers here: "
                 "target.float()."
             )
-    shape = broadcast_shapes(*[m.shape for m in metas])
-    return make_meta(shape if reduction == NONE else (), found)
+    if reduction == NONE:
+        return broadcast_meta(metas, found)
+    broadcast_shapes(*[m.shape for m in metas])
+    return make_meta((), found)
 
 
 def _logits_kernel(spec: Spec, reduction: str) -> Callable[..., Array]:

@@ -106,7 +106,9 @@ def _nll_kernel(spec: Spec, reduction: str, ignore: int) -> Callable[..., tuple[
             ignored, picked = None, target
             if 0 <= ignore < classes:
                 ignored = target == ignore
-        if flat:
+        if classes == 0:
+            chosen = np.zeros(target.shape, x.dtype)
+        elif flat:
             chosen = x[rows, picked]
         else:
             chosen = np.take_along_axis(x, np.expand_dims(picked, axis), axis).squeeze(axis)
@@ -142,6 +144,8 @@ def _nll_grad_kernel(
 
     def call(g: Array, target: Array, weight: Array | None, total: Array) -> Array:
         made = np.zeros(shape, found)
+        if 0 in shape:
+            return made
         if len(shape) == 1:
             target = target.reshape(())
         ignored = target == ignore

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from rushlight.engine.ir.op import composite
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
+from rushlight.engine.ops.activation_smooth import logsigmoid
 from rushlight.engine.ops.loss import MEAN, NONE, SUM
 from rushlight.engine.ops.loss_class import (
     check_targets,
@@ -56,7 +58,7 @@ _ERRORS = (
 @composite(
     namespaces=_F,
     samples=(
-        S(t(4, 3), _CLASSES),
+        S(t(4, 3), _CLASSES, tolerance=4),
         S(t(4, 3), _CLASSES, _WEIGHT, reduction="sum"),
         S(t(4, 3), _CLASSES, _WEIGHT, ignore_index=2),
         S(t(2, 3, 5), ti(2, 5, low=0, high=3), ignore_index=1),
@@ -106,7 +108,7 @@ def nll_loss(
     ready = target._value.buffer
     if ready.__class__ is np.ndarray and ready.size:
         classes = input.shape[1 if nd > 1 else 0]
-        if ready.dtype.kind in "iu" and (ready.max() >= classes or ready.min() < 0):
+        if classes and ready.dtype.kind in "iu" and (ready.max() >= classes or ready.min() < 0):
             check_targets(ready, classes, ignore_index)
     ignore = int(ignore_index)
     if nd < 3:
@@ -121,11 +123,9 @@ def _nll_reshaped(input: Any, target: Any, weight: Any, how: str, ignore: int) -
     shape = (input.shape[0], *input.shape[2:])
     if tuple(target.shape[1:]) != shape[1:]:
         raise RuntimeError(f"Expected target size {list(shape)}, got {list(target.shape)}")
-    size = 1
-    for n in shape[1:]:
-        size *= n
-    image = input.reshape(input.shape[0], input.shape[1], 1, size)
-    classes = target.reshape(shape[0], 1, size)
+    rows, count = input.shape[:2]
+    image = input.reshape((rows, count, *((1, -1) if input.numel() else (0, 0))))
+    classes = target.reshape((rows, *((1, -1) if target.numel() else (0, 0))))
     loss = nll_loss2d_op(image, classes, weight, reduction=how, ignore=ignore)[0]
     return loss.view(shape) if how == NONE else loss
 
@@ -211,7 +211,7 @@ def _soft_targets(
     log_probability = input.log_softmax(dim)
     classes = input.shape[dim]
     if smoothing:
-        target = target * (1 - smoothing) + smoothing / classes
+        target = target * (1 - smoothing) + (smoothing / classes if classes else math.inf)
     loss = log_probability * target
     if weight is not None:
         loss = loss * _row(weight, loss, dim)
@@ -248,7 +248,7 @@ def _smoothed(
         smooth = smooth.sum() / total
     elif how == SUM:
         smooth = smooth.sum()
-    return loss * (1 - smoothing) + smooth * (smoothing / classes)
+    return loss * (1 - smoothing) + smooth * (smoothing / classes if classes else math.inf)
 
 
 # margins ---------------------------------------------------------------------------------------
@@ -372,7 +372,7 @@ def multilabel_soft_margin_loss(
     tensor(0.6931)
     """
     how = reduction_of(reduction, size_average, reduce)
-    loss = -(target * input.logsigmoid() + (1 - target) * (-input).logsigmoid())
+    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         loss = loss * weight
     return reduce_loss(loss.sum(-1) / input.shape[-1], how)

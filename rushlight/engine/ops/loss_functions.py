@@ -424,7 +424,7 @@ def _variances(input: Any, var: Any) -> Any:
         S(t(3, 4), t(3, 4), 0.5, reduction="none"),
     ),
     errors=(
-        ErrorSample(S(t(3, 4), t(3, 4), t(4)), ValueError, "var is of incorrect size"),
+        ErrorSample(S(t(3, 4), t(3, 4), t(4, low=1)), ValueError, "var is of incorrect size"),
         ErrorSample(
             S(t(3), t(3), t(3, low=-2, high=-1)), ValueError, "var has negative entry/entries"
         ),

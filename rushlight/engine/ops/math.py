@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.engine.ir.op import Op
 from rushlight.engine.ir.samples import UNARY, S, tc, ti
 from rushlight.engine.ops.arithmetic_power import POSITIVE
 from rushlight.engine.ops.elementwise import FLOAT, pointwise
 
-_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 _SPECIAL = {**_FACE, "namespaces": ("torch", "special")}
 _INTEGERS = S(ti(4, low=1, high=9))
 
@@ -88,6 +89,7 @@ log1p = pointwise(
     np.log1p,
     rule=FLOAT,
     grad={"input": lambda g, input: g / (input + 1).conj()},
+    grad_name="Log1P",
     samples=(*POSITIVE, _INTEGERS, S(tc(3, low=0.5))),
     doc="""``log(1 + input)``, exact near 0.
 
@@ -150,12 +152,12 @@ def _sigmoid_backward(g: Any, y: Any) -> Any:
     return _sigmoid_slope(g, y) if y.dtype.kind != "c" else g * np.conj((1 - y) * y)
 
 
-sigmoid_backward = pointwise(
+sigmoid_backward: Op = pointwise(
     "sigmoid_backward(Tensor grad, Tensor result)",
     _sigmoid_backward,
     grad={
         "grad": lambda g, result: sigmoid_backward(g, result.conj()),
-        "result": lambda g, grad, result: g * grad.conj() * (1 - 2 * result).conj(),
+        "result": lambda g, grad, result: g.conj() * grad * (1 - 2 * result).conj(),
     },
 )
 
@@ -181,12 +183,12 @@ def _tanh_backward(g: Any, y: Any) -> Any:
     return np.multiply(made.conj() if made.dtype.kind == "c" else made, g, made)
 
 
-tanh_backward = pointwise(
+tanh_backward: Op = pointwise(
     "tanh_backward(Tensor grad, Tensor result)",
     _tanh_backward,
     grad={
         "grad": lambda g, result: tanh_backward(g, result.conj()),
-        "result": lambda g, grad, result: g * grad.conj() * (-2 * result).conj(),
+        "result": lambda g, grad, result: g.conj() * grad * (-2 * result).conj(),
     },
 )
 

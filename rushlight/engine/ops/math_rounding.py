@@ -13,7 +13,7 @@ from rushlight.engine.ir.samples import UNARY, S, t, ti
 from rushlight.engine.ops.arithmetic_rules import guarded, no_gradient
 from rushlight.engine.ops.elementwise import SAME, numpy_kernel, pointwise
 
-_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 
 
 def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from rushlight.engine.ops.arithmetic_rules import example, guarded
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import FLOAT, pointwise
 
-_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 _ANY = (*UNARY, S(ti(4)), S(tc(3)))
 _INSIDE = (
     S(t(3, 4, low=-0.9, high=0.9)),
@@ -42,7 +42,7 @@ sin = pointwise(
     **_FACE,
 )
 
-cos = pointwise(
+cos: Op = pointwise(
     "cos(Tensor input)",
     np.cos,
     rule=FLOAT,
@@ -106,7 +106,7 @@ sinh = pointwise(
     **_FACE,
 )
 
-cosh = pointwise(
+cosh: Op = pointwise(
     "cosh(Tensor input)",
     np.cosh,
     rule=FLOAT,
@@ -175,7 +175,7 @@ def _no_complex(name: str) -> Any:
     )
 
 
-deg2rad = pointwise(
+deg2rad: Op = pointwise(
     "deg2rad(Tensor input)",
     lambda x: np.multiply(x, pi / 180),
     rule=FLOAT,
@@ -188,7 +188,7 @@ deg2rad = pointwise(
     **_FACE,
 )
 
-rad2deg = pointwise(
+rad2deg: Op = pointwise(
     "rad2deg(Tensor input)",
     lambda x: np.multiply(x, 180 / pi),
     rule=FLOAT,

@@ -165,7 +165,7 @@ _NT_GRAD: dict[str, Callable[..., Any]] = {
     "other": lambda g, input: matmul_tn(g, conj(input)),
 }
 
-matmul_nt = Op(
+matmul_nt: Op = Op(
     "matmul_nt(Tensor input, Tensor other)",
     kind=MATMUL,
     infer=_nt_infer,
@@ -184,7 +184,7 @@ matmul_nt_rows = Op(
 )
 
 # (..., n) and (..., k): the product of the transposed first with the second, (n, k)
-matmul_tn = Op(
+matmul_tn: Op = Op(
     "matmul_tn(Tensor input, Tensor other)",
     kind=MATMUL,
     infer=_tn_infer,

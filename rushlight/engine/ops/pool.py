@@ -303,7 +303,7 @@ def _gather_kernel(spec: Spec, nd: int) -> Callable[[Array, Array], Array]:
     return call
 
 
-pool_gather = Op(
+pool_gather: Op = Op(
     "pool_gather(Tensor input, Tensor indices, int nd)",
     kind=GATHER,
     infer=lambda input, indices, nd: make_meta(tuple(indices.shape), input.dtype),

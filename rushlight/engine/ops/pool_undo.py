@@ -27,6 +27,11 @@ def _unpooled_size(
     nd = len(kernel)
     rows = list(zip(tuple(input.shape)[-nd:], kernel, stride, padding, strict=True))
     default = tuple((n - 1) * s + k - 2 * p for n, k, s, p in rows)
+    if min(default) < 0:
+        raise ValueError(
+            "max_unpooling: output_size must contain non-negative spatial dimensions, but got "
+            f"output_size={list(default)}"
+        )
     if wanted is None:
         return default
     size = tuple(wanted)
@@ -202,7 +207,7 @@ def _fractional(
             f"{name}(): Expected {nd + 1}D or {nd + 2}D tensor, but got: {list(input.shape)}"
         )
     old = tuple(input.shape[-nd:])
-    for axis in range(input.dim() - nd - 1, input.dim()):
+    for axis in range(1 if input.dim() == nd + 1 else input.dim() - nd - 1, input.dim()):
         if input.shape[axis] == 0:
             raise RuntimeError(
                 f"{name}{'_out' if nd == 3 else ''}(): Expected input to have non-zero size for "

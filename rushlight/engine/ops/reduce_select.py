@@ -115,7 +115,7 @@ def _spread_kernel(spec: Spec, dim: int, size: int, unique: bool) -> Callable[..
     return put if unique else add
 
 
-spread_along = Op(
+spread_along: Op = Op(
     "spread_along(Tensor input, Tensor index, int dim, int size, bool unique)",
     kind=GATHER,
     infer=_spread_infer,

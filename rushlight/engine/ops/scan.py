@@ -91,7 +91,7 @@ def _cumprod_grad(
     return before * recurrence(following, g, dim=dim, reverse=not reverse)
 
 
-cumsum = _scan(
+cumsum: Op = _scan(
     "cumsum",
     np.add,
     lambda g, dim, reverse: cumsum(g, dim=dim, reverse=not reverse, dtype=None),
@@ -118,7 +118,7 @@ def _shift_kernel(spec: Spec, dim: int, offset: int, fill: int) -> Callable[[Arr
 
 
 # the element ``offset`` places before, ``fill`` where there is none
-shift = Op(
+shift: Op = Op(
     "shift(Tensor input, int dim, int offset, int fill)",
     kind=OTHER,
     infer=lambda input, dim, offset, fill: input.like(),

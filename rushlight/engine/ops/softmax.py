@@ -96,7 +96,7 @@ def _softmax_backward_kernel(spec: Spec, dim: int) -> Callable[[Array, Array], A
     return lambda g, y: call(g.astype(compute), y.astype(compute)).astype(out)
 
 
-softmax_backward = Op(
+softmax_backward: Op = Op(
     "softmax_backward(Tensor input, Tensor output, int dim)",
     kind=REDUCTION,
     infer=_backward_infer,

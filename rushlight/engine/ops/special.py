@@ -13,7 +13,7 @@ import numpy as np
 
 from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.ir.graph import Meta
-from rushlight.engine.ir.op import Spec, composite
+from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, ti
 from rushlight.engine.ops.arithmetic_power import POSITIVE, square
 from rushlight.engine.ops.arithmetic_rules import example, guarded, refuse
@@ -29,7 +29,7 @@ from rushlight.engine.ops.math import exp, sigmoid
 from rushlight.engine.ops.math import log as log_op
 from rushlight.engine.ops.special_erf import erf_float32
 
-_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 _BOTH = {**_FACE, "namespaces": ("torch", "special")}
 _ROOT = 2 / sqrt(pi)
 
@@ -189,7 +189,7 @@ def _digamma(spec: Spec) -> Callable[..., Any]:
     return numpy_kernel(psi, FLOAT, 1)(spec)
 
 
-digamma = pointwise(
+digamma: Op = pointwise(
     "digamma(Tensor input)",
     np.tanh,
     infer=real_only("digamma"),
@@ -219,7 +219,7 @@ def _polygamma_kernel(spec: Spec, n: int) -> Callable[..., Any]:
     return numpy_kernel(lambda x: np.asarray(polygamma(x)).astype(x.dtype), FLOAT, 1)(spec)
 
 
-polygamma_op = pointwise(
+polygamma_op: Op = pointwise(
     "polygamma(Tensor input, int n)",
     np.tanh,
     infer=lambda input, n: real_only("polygamma")(input),

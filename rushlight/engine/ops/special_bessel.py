@@ -29,7 +29,7 @@ from rushlight.engine.ops.elementwise import FLOAT, numpy_kernel, pointwise
 from rushlight.engine.ops.math import exp, log
 from rushlight.engine.ops.special import from_scipy, lgamma, real_only
 
-_FACE = {"namespaces": ("torch",), "method": True, "inplace": True}
+_FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 
 # modified Bessel functions of the first kind ----------------------------------------------------
 
@@ -64,7 +64,7 @@ i0e = pointwise(
     + example("special.i0e(torch.tensor([0.0, 1.0]))", "tensor([1.0000, 0.4658])"),
 )
 
-i1 = pointwise(
+i1: Op = pointwise(
     "i1(Tensor input)",
     np.tanh,
     infer=real_only("i1_cpu"),
@@ -79,7 +79,7 @@ i1 = pointwise(
     + example("special.i1(torch.tensor([0.0, 1.0]))", "tensor([0.0000, 0.5652])"),
 )
 
-i1e = pointwise(
+i1e: Op = pointwise(
     "i1e(Tensor input)",
     np.tanh,
     infer=real_only("i1e_cpu"),

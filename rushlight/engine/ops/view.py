@@ -82,7 +82,7 @@ def _inverse(dims: Shape) -> Shape:
     return tuple(inverse)
 
 
-permute = Op(
+permute: Op = Op(
     "permute(Tensor input, int[] dims)",
     kind=VIEW,
     infer=_permute_infer,
@@ -106,7 +106,7 @@ def _transpose_kernel(spec: Spec, dim0: int, dim1: int) -> Callable[[Array], Arr
     return lambda x: x.transpose(dims)
 
 
-transpose = Op(
+transpose: Op = Op(
     "transpose(Tensor input, int dim0, int dim1)",
     kind=VIEW,
     infer=_transpose_infer,
@@ -114,7 +114,7 @@ transpose = Op(
     grad={"input": lambda g, dim0, dim1: transpose(g, dim0=dim0, dim1=dim1)},
 )
 
-t = Op(
+t: Op = Op(
     "t(Tensor input)",
     kind=VIEW,
     infer=lambda input: _permute_infer(input, tuple(range(input.ndim))[::-1]),
@@ -218,7 +218,7 @@ def _select_kernel(spec: Spec, dim: int, index: int) -> Callable[[Array], Array]
     return lambda x: x[where]
 
 
-select = Op(
+select: Op = Op(
     "select(Tensor input, int dim, int index)",
     kind=VIEW,
     infer=_select_infer,
@@ -247,7 +247,7 @@ def _slice_kernel(
     return lambda x: x[where]
 
 
-slice_ = Op(
+slice_: Op = Op(
     "slice(Tensor input, int dim, int start, int stop, int step)",
     kind=VIEW,
     infer=_slice_infer,
@@ -375,7 +375,7 @@ def _embed_kernel(spec: Spec, whole: Meta, chain: tuple[Spec, ...]) -> Callable[
     return embed
 
 
-view_scatter = Op(
+view_scatter: Op = Op(
     "view_scatter(Tensor input, Tensor source, View[] chain)",
     kind=OTHER,
     infer=lambda input, source, chain: input,
@@ -427,7 +427,7 @@ def _cast_kernel(spec: Spec, dtype: dtype) -> Callable[[Array], Array]:
     return lambda x: np.asarray(x).astype(target)
 
 
-to_dtype = Op(
+to_dtype: Op = Op(
     "to_dtype(Tensor input, dtype dtype)",
     kind=POINTWISE,
     infer=lambda input, dtype: strided_meta(
@@ -456,7 +456,7 @@ def _zeros_infer(shape: Shape, dtype: dtype) -> Meta:
     return strided_meta(shape, contiguous_strides(shape), dtype)
 
 
-zeros = Op(
+zeros: Op = Op(
     "zeros_(int[] shape, dtype dtype)",
     kind=POINTWISE,
     infer=_zeros_infer,

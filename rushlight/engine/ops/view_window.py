@@ -60,7 +60,7 @@ def _diagonal_infer(input: Meta, offset: int, dim1: int, dim2: int) -> Meta:
     )
 
 
-diagonal = Op(
+diagonal: Op = Op(
     "diagonal(Tensor input, int offset, int dim1, int dim2)",
     kind=VIEW,
     infer=_diagonal_infer,
@@ -110,7 +110,7 @@ def _unfold_kernel(spec: Spec, dim: int, size: int, step: int) -> Callable[[Arra
     return windows
 
 
-unfold = Op(
+unfold: Op = Op(
     "unfold(Tensor input, int dim, int size, int step)",
     kind=VIEW,
     infer=_unfold_infer,

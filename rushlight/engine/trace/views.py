@@ -85,7 +85,7 @@ def make_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
     value = storage.read(tensor)
     key = ((value.meta,), attrs)
     spec = op.specs.get(key) or op.specialize(*key)
-    made = object.__new__(mode.tensor)
+    made: Any = object.__new__(mode.tensor)
     made._value = apply_view(spec, value)
     made._alias = storage
     made._chain = (*tensor._chain, spec)
@@ -176,7 +176,7 @@ def refresh_edge(tensor: Any) -> None:
 def share(tensor: Any) -> Any:
     """A tensor that looks at the same memory and is outside the graph: ``detach()``."""
     storage = storage_of(tensor)
-    made = object.__new__(mode.tensor)
+    made: Any = object.__new__(mode.tensor)
     made._value = storage.read(tensor)
     made._alias = storage
     made._chain = tensor._chain

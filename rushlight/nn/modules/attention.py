@@ -150,8 +150,8 @@ class MultiheadAttention(Module):
         padding = float_mask(key_padding_mask, "key_padding_mask", query)
         if is_causal and mask is None:
             raise RuntimeError(
-                "Need attn_mask if specifying the is_causal hint.\n"
-                "nn.Transformer.generate_square_subsequent_mask(length) makes it."
+                "Need attn_mask if specifying the is_causal hint. You may use the Transformer module "
+                "method `generate_square_subsequent_mask` to create this mask."
             )
         turn = self.batch_first and query.dim() == 3
         if turn:

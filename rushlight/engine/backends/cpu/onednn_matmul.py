@@ -126,14 +126,13 @@ def _leading(operand: _Operand) -> tuple[bytes, int]:
 
 
 def _vector_matmul(
-    a: _Operand, b: _Operand, ports: tuple[Port, Port], microseconds: float
+    a: _Operand, b: _Operand, first: Port, second: Port, microseconds: float
 ) -> Callable[..., np.ndarray]:
     """A matrix and a vector; the matmul primitive would first copy a transposed matrix."""
     (m, k), n = a.shape, b.shape[1]
     (a_way, a_step), (b_way, b_step) = _leading(a), _leading(b)
     library = onednn.library()
     product = library.function("sgemm", brief=microseconds < BRIEF)
-    first, second = ports
     dtype = first.dtype
 
     def vector_matmul(
@@ -166,6 +165,58 @@ def _vector_matmul(
         return out
 
     return vector_matmul
+
+
+def _primitive_matmul(
+    operands: list[_Operand],
+    ports: list[Port],
+    shape: tuple[int, ...],
+    bias_shape: Sequence[int] | None,
+    microseconds: float,
+) -> Callable[..., np.ndarray]:
+    """The general case; ``ports`` are those of a and b, without descriptors."""
+    kind = ports[0].dtype
+    _simplify(operands)
+    swapped = shape[-1] == 1
+    if swapped:  # oneDNN has no fast code for one column, but for one row: (a b)ᵀ = bᵀ aᵀ
+        for operand in operands:
+            operand.transpose()
+    a, b, y = (operand.describe(kind) for operand in operands)
+    ports[0].descriptor, ports[1].descriptor = a, b
+    ports[swapped].kind, ports[not swapped].kind = onednn.SRC, onednn.WEIGHTS
+    bias: Descriptor | None = None
+    if bias_shape is not None:
+        if tuple(bias_shape) != shape[-1:]:
+            raise onednn.Unsupported(f"a bias of shape {tuple(bias_shape)} for {shape}")
+        if not swapped:
+            bias = strided([1] * (len(operands[2].shape) - 1) + [shape[-1]], kind)
+            ports.append(Port(onednn.BIAS, bias_shape, kind, descriptor=bias))
+    factors = (b, a) if swapped else (a, b)
+    ports.append(Port(onednn.DST, shape, kind, output=True, descriptor=y))
+
+    def describe() -> Description:
+        return Description("matmul", *factors, bias, y).require_fast()
+
+    launch, empty = launcher(Operation(describe, ports, microseconds)), np.empty
+
+    def matmul(
+        a: np.ndarray,
+        b: np.ndarray,
+        bias: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        if out is None:
+            out = empty(shape, kind)
+        if bias is None:
+            launch(a, b, out)
+        elif swapped:
+            launch(a, b, out)
+            out += bias
+        else:
+            launch(a, b, bias, out)
+        return out
+
+    return matmul
 
 
 def prepare_matmul(
@@ -205,49 +256,8 @@ def prepare_matmul(
     ]
     moved = kind.itemsize * (prod(a_shape) + prod(b_shape) + prod(shape))
     cost = threads.cost(2 * prod(shape) * k, moved)
+    given = (a_shape, a_strides), (b_shape, b_strides)
+    ports = [Port(onednn.SRC, size, kind, strides=steps) for size, steps in given]
     if ndim == 2 and kind == np.float32 and 1 in (m, n):
-        given = (a_shape, a_strides), (b_shape, b_strides)
-        vectors = [Port(0, size, kind, strides=steps) for size, steps in given]
-        return _vector_matmul(operands[0], operands[1], (vectors[0], vectors[1]), cost)
-    _simplify(operands)
-    first, second = onednn.SRC, onednn.WEIGHTS
-    swapped = shape[-1] == 1
-    if swapped:  # oneDNN has no fast code for one column, but for one row: (a b)ᵀ = bᵀ aᵀ
-        first, second = second, first
-        for operand in operands:
-            operand.transpose()
-    a, b, y = (operand.describe(kind) for operand in operands)
-    ports = [Port(first, a_shape, kind, strides=a_strides, descriptor=a)]
-    ports.append(Port(second, b_shape, kind, strides=b_strides, descriptor=b))
-    bias: Descriptor | None = None
-    if bias_shape is not None:
-        if tuple(bias_shape) != shape[-1:]:
-            raise onednn.Unsupported(f"a bias of shape {tuple(bias_shape)} for {shape}")
-        if not swapped:
-            bias = strided([1] * (len(operands[2].shape) - 1) + [shape[-1]], kind)
-            ports.append(Port(onednn.BIAS, bias_shape, kind, descriptor=bias))
-    factors = (b, a) if swapped else (a, b)
-    ports.append(Port(onednn.DST, shape, kind, output=True, descriptor=y))
-    launch = launcher(
-        Operation(lambda: Description("matmul", *factors, bias, y).require_fast(), ports, cost)
-    )
-    empty = np.empty
-
-    def matmul(
-        a: np.ndarray,
-        b: np.ndarray,
-        bias: np.ndarray | None = None,
-        out: np.ndarray | None = None,
-    ) -> np.ndarray:
-        if out is None:
-            out = empty(shape, kind)
-        if bias is None:
-            launch(a, b, out)
-        elif swapped:
-            launch(a, b, out)
-            out += bias
-        else:
-            launch(a, b, bias, out)
-        return out
-
-    return matmul
+        return _vector_matmul(operands[0], operands[1], ports[0], ports[1], cost)
+    return _primitive_matmul(operands, ports, shape, bias_shape, cost)

@@ -91,21 +91,27 @@ def channels_last_strides(shape: Sequence[int]) -> tuple[int, ...]:
     return (moved[0], moved[-1], *moved[1:-1])
 
 
+def _descriptor(kind: str, shape: Sequence[int], dtype: np.dtype[Any], layout: Any) -> Descriptor:
+    if len(shape) > onednn.MAX_DIMENSIONS:
+        raise onednn.Unsupported(f"oneDNN has {onednn.MAX_DIMENSIONS} dimensions, not {len(shape)}")
+    head = (len(shape), dimensions(shape), data_type(dtype))
+    try:
+        return Descriptor(onednn.library().create(f"memory_desc_create_with_{kind}", *head, layout))
+    except onednn.OneDNNError as error:
+        raise onednn.Unsupported(f"{tuple(shape)} {dtype}: {error}") from error
+
+
 def strided(
     shape: Sequence[int], dtype: np.dtype[Any], strides: Sequence[int] | None = None
 ) -> Descriptor:
     """A layout given by strides in elements; C-contiguous by default."""
     steps = contiguous_strides(shape) if strides is None else strides
-    head = (len(shape), dimensions(shape), data_type(dtype))
-    create = onednn.library().create
-    return Descriptor(create("memory_desc_create_with_strides", *head, dimensions(steps)))
+    return _descriptor("strides", shape, dtype, dimensions(steps))
 
 
 def any_layout(shape: Sequence[int], dtype: np.dtype[Any]) -> Descriptor:
     """Leaves the layout to the primitive; what it chose is asked with `Description.argument`."""
-    head = (len(shape), dimensions(shape), data_type(dtype))
-    create = onednn.library().create
-    return Descriptor(create("memory_desc_create_with_tag", *head, onednn.FORMAT_ANY))
+    return _descriptor("tag", shape, dtype, onednn.FORMAT_ANY)
 
 
 class Memory(Owned):

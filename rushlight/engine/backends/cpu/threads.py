@@ -21,7 +21,8 @@ from rushlight.engine.core.config import config
 SPIN_COUNT = 2000
 
 #: Microseconds on one thread from which a kernel is worth a team that may have to be woken first.
-TEAM_PAYS = 60.0
+#: Below, two threads gain little, and lose much where another process has the second core.
+TEAM_PAYS = 100.0
 
 #: What one thread does in a microsecond: floating-point operations, bytes moved.
 _OPERATIONS, _BYTES = 1e5, 1e4
@@ -101,7 +102,7 @@ def cost(operations: float, moved: float) -> float:
         operations: floating-point operations.
         moved: bytes read and written.
     """
-    return operations / _OPERATIONS + moved / _BYTES
+    return max(operations / _OPERATIONS, moved / _BYTES)
 
 
 def choose(microseconds: float) -> int:

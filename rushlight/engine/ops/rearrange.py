@@ -1,0 +1,287 @@
+"""Copies with elements at other places: flip, roll, rot90, repeat, triangles, diagonals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.core.shape import Shape, normalize_dim
+from rushlight.engine.ir.graph import Meta, make_meta, strided_meta
+from rushlight.engine.ir.op import OTHER, Op, Spec
+from rushlight.engine.ops.elementwise import broadcast_meta
+from rushlight.engine.ops.view_window import diagonal
+
+Array = np.ndarray
+
+
+def _same_layout(input: Meta, *_: Any) -> Meta:
+    return broadcast_meta((input,), input.dtype)
+
+
+def _row_major(input: Meta, *_: Any) -> Meta:
+    return input.like()
+
+
+# flip, roll, rot90 -----------------------------------------------------------------------------
+
+
+def _flip_kernel(spec: Spec, dims: Shape) -> Callable[[Array], Array]:
+    return lambda x: np.array(np.flip(x, dims)) if dims else np.array(x)
+
+
+flip_op: Op = Op(
+    "flip(Tensor input, int[] dims)",
+    kind=OTHER,
+    infer=_same_layout,
+    kernel=_flip_kernel,
+    grad={"input": lambda g, dims: flip_op(g, dims=dims)},
+)
+
+
+def _roll_kernel(spec: Spec, shifts: Shape, dims: Shape) -> Callable[[Array], Array]:
+    if not spec.out.ndim or not spec.out.numel:
+        return lambda x: np.array(x)
+    if not dims:
+        return lambda x: np.roll(x, shifts[0])
+    return lambda x: np.roll(x, shifts, dims)
+
+
+roll_op: Op = Op(
+    "roll(Tensor input, int[] shifts, int[] dims)",
+    kind=OTHER,
+    infer=_row_major,
+    kernel=_roll_kernel,
+    grad={
+        "input": lambda g, shifts, dims: roll_op(g, shifts=tuple(-s for s in shifts), dims=dims)
+    },
+)
+
+
+def _rot90_infer(input: Meta, k: int, dims: Shape) -> Meta:
+    if k == 0:
+        return input.like()
+    made = _same_layout(input)
+    if k == 2:
+        return made
+    order = list(range(input.ndim))
+    first, second = (normalize_dim(d, input.ndim) for d in dims)
+    order[first], order[second] = second, first
+    return strided_meta(
+        tuple(made.shape[a] for a in order), tuple(made.strides[a] for a in order), made.dtype
+    )
+
+
+rot90_op: Op = Op(
+    "rot90(Tensor input, int k, int[] dims)",
+    kind=OTHER,
+    infer=_rot90_infer,
+    kernel=lambda spec, k, dims: lambda x: np.array(np.rot90(x, k, dims)),
+    grad={"input": lambda g, k, dims: rot90_op(g, k=-k % 4, dims=dims)},
+)
+
+
+# repeat ----------------------------------------------------------------------------------------
+
+
+def _repeat_infer(input: Meta, repeats: Shape) -> Meta:
+    lead = len(repeats) - input.ndim
+    shape = tuple(
+        count * (input.shape[axis - lead] if axis >= lead else 1)
+        for axis, count in enumerate(repeats)
+    )
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(
+                f"Trying to create tensor with negative dimension {n}: {list(shape)}"
+            )
+    return input.like(shape)
+
+
+def _repeat_grad(g: Any, input_meta: Meta, repeats: Shape) -> Any:
+    lead = len(repeats) - input_meta.ndim
+    sizes = (*(1,) * lead, *input_meta.shape)
+    split: list[int] = []
+    for count, size in zip(repeats, sizes, strict=True):
+        split += [count, size]
+    if not split:
+        return g
+    summed = g.reshape(split).sum(tuple(range(0, len(split), 2)))
+    return summed.reshape(input_meta.shape)
+
+
+repeat_op = Op(
+    "repeat(Tensor input, int[] repeats)",
+    kind=OTHER,
+    infer=_repeat_infer,
+    kernel=lambda spec, repeats: lambda x: np.tile(x, repeats) if repeats else np.array(x),
+    grad={"input": _repeat_grad},
+)
+
+
+# triangles and diagonals -----------------------------------------------------------------------
+
+
+def _triangle_infer(name: str) -> Callable[..., Meta]:
+    def infer(input: Meta, diagonal: int) -> Meta:
+        if input.ndim < 2:
+            raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+        return input.like()
+
+    return infer
+
+
+def _triangle_kernel(upper: bool) -> Callable[..., Callable[[Array], Array]]:
+    def prepare(spec: Spec, diagonal: int) -> Callable[[Array], Array]:
+        rows, columns = spec.out.shape[-2:]
+        mask = np.tri(rows, columns, diagonal - upper, dtype=bool)
+        if upper:
+            mask = ~mask
+        zero = spec.out.dtype.numpy.type(0)
+        return lambda x: np.where(mask, x, zero)
+
+    return prepare
+
+
+tril_op: Op = Op(
+    "tril(Tensor input, int diagonal)",
+    kind=OTHER,
+    infer=_triangle_infer("tril"),
+    kernel=_triangle_kernel(False),
+    grad={"input": lambda g, diagonal: tril_op(g, diagonal=diagonal)},
+)
+
+triu_op: Op = Op(
+    "triu(Tensor input, int diagonal)",
+    kind=OTHER,
+    infer=_triangle_infer("triu"),
+    kernel=_triangle_kernel(True),
+    grad={"input": lambda g, diagonal: triu_op(g, diagonal=diagonal)},
+)
+
+
+def _diag_embed_infer(input: Meta, offset: int, dim1: int, dim2: int) -> Meta:
+    size = input.shape[-1] + abs(offset)
+    shape = list(input.shape[:-1])
+    for axis in sorted((dim1, dim2)):
+        shape.insert(axis, size)
+    return input.like(tuple(shape))
+
+
+def _diag_embed_kernel(spec: Spec, offset: int, dim1: int, dim2: int) -> Callable[[Array], Array]:
+    def call(x: Array) -> Array:
+        made = np.zeros(spec.out.shape, x.dtype)
+        part = np.diagonal(made, offset, dim1, dim2)
+        part.flags.writeable = True
+        part[...] = x
+        return made
+
+    return call
+
+
+diag_embed_op = Op(
+    "diag_embed(Tensor input, int offset, int dim1, int dim2)",
+    kind=OTHER,
+    infer=_diag_embed_infer,
+    kernel=_diag_embed_kernel,
+    grad={
+        "input": lambda g, offset, dim1, dim2: diagonal(g, offset=offset, dim1=dim1, dim2=dim2)
+    },
+)
+
+
+def _diagonal_copy_kernel(
+    spec: Spec, offset: int, dim1: int, dim2: int
+) -> Callable[[Array], Array]:
+    return lambda x: np.array(np.diagonal(x, offset, dim1, dim2))
+
+
+def _diagonal_copy_grad(g: Any, input_meta: Meta, offset: int, dim1: int, dim2: int) -> Any:
+    assert diagonal.grad is not None
+    return diagonal.grad["input"](g, input_meta, offset, dim1, dim2)
+
+
+diagonal_copy_op = Op(
+    "diagonal_copy(Tensor input, int offset, int dim1, int dim2)",
+    kind=OTHER,
+    infer=lambda input, *attrs: make_meta(
+        tuple(diagonal.infer(input, *attrs).shape), input.dtype, input.device  # type: ignore[union-attr]
+    ),
+    kernel=_diagonal_copy_kernel,
+    grad={"input": _diagonal_copy_grad},
+    grad_name="DiagonalBackward0_copy",
+)
+
+
+# channels and pixels ---------------------------------------------------------------------------
+
+
+def _shuffle_kernel(spec: Spec, factor: int) -> Callable[[Array], Array]:
+    out = tuple(spec.out.shape)
+    lead, (channels, height, width) = out[:-3], out[-3:]
+    sizes = (*lead, channels, factor, factor, height // factor, width // factor)
+    first = len(lead)
+    axes = (*range(first), *(first + a for a in (0, 3, 1, 4, 2)))
+    return lambda x: np.ascontiguousarray(x.reshape(sizes).transpose(axes)).reshape(out)
+
+
+def _shuffle_infer(input: Meta, factor: int) -> Meta:
+    shape = list(input.shape)
+    shape[-3] //= factor * factor
+    shape[-2] *= factor
+    shape[-1] *= factor
+    return input.like(tuple(shape))
+
+
+def _unshuffle_kernel(spec: Spec, factor: int) -> Callable[[Array], Array]:
+    out = tuple(spec.out.shape)
+    lead, (channels, height, width) = out[:-3], out[-3:]
+    sizes = (*lead, channels // factor**2, height, factor, width, factor)
+    first = len(lead)
+    axes = (*range(first), *(first + a for a in (0, 2, 4, 1, 3)))
+    return lambda x: np.ascontiguousarray(x.reshape(sizes).transpose(axes)).reshape(out)
+
+
+def _unshuffle_infer(input: Meta, factor: int) -> Meta:
+    shape = list(input.shape)
+    shape[-3] *= factor * factor
+    shape[-2] //= factor
+    shape[-1] //= factor
+    return input.like(tuple(shape))
+
+
+pixel_shuffle_op = Op(
+    "pixel_shuffle(Tensor input, int factor)",
+    kind=OTHER,
+    infer=_shuffle_infer,
+    kernel=_shuffle_kernel,
+    grad={"input": lambda g, factor: pixel_unshuffle_op(g, factor=factor)},
+)
+
+pixel_unshuffle_op: Op = Op(
+    "pixel_unshuffle(Tensor input, int factor)",
+    kind=OTHER,
+    infer=_unshuffle_infer,
+    kernel=_unshuffle_kernel,
+    grad={"input": lambda g, factor: pixel_shuffle_op(g, factor=factor)},
+)
+
+
+def _channels_kernel(spec: Spec, groups: int) -> Callable[[Array], Array]:
+    shape = tuple(spec.out.shape)
+    sizes = (shape[0], groups, shape[1] // groups, *shape[2:])
+    return lambda x: np.ascontiguousarray(np.swapaxes(x.reshape(sizes), 1, 2)).reshape(shape)
+
+
+channel_shuffle_op: Op = Op(
+    "channel_shuffle(Tensor input, int groups)",
+    kind=OTHER,
+    infer=_row_major,
+    kernel=_channels_kernel,
+    grad={
+        "input": lambda g, input_meta, groups: channel_shuffle_op(
+            g, groups=input_meta.shape[1] // groups
+        )
+    },
+)
