@@ -48,6 +48,8 @@ def _bind_operators() -> None:
         setattr(Tensor, f"__{dunder}__", binary(op, operator=True))
         setattr(Tensor, f"__r{dunder}__", binary(op, operator=True, swap=True))
         setattr(Tensor, f"__i{dunder}__", inplace_form(binary(op), f"{name}_"))
+    # PyTorch has an operator of its own for numbers minus tensors
+    Tensor.__rsub__ = binary(Op.registry["rsub"], operator=True)  # type: ignore[attr-defined]
     for dunder, name in _COMPARE.items():
         setattr(Tensor, f"__{dunder}__", binary(Op.registry[name], operator=True))
     for dunder, name in _UNARY.items():

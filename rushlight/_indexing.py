@@ -18,6 +18,7 @@ from rushlight._creation_data import tensor as make_tensor
 from rushlight._tensor import tensor_of_array
 from rushlight.engine.core.dtype import SCALAR_NAMES, bool_, int32, int64, uint8
 from rushlight.engine.ir.graph import Meta, TensorBase
+from rushlight.engine.ops.arithmetic_inplace import copy_
 from rushlight.engine.ops.index_functions import (
     check_mask,
     checked_number,
@@ -90,7 +91,10 @@ def _set(self: Any, parsed: Parsed, value: Any) -> None:
     whole = not parsed.items and not parsed.tensors
     part = self if whole else _basic(self, parsed)
     if not parsed.tensors:
-        write(part, _filling(value, part), "copy_")
+        if part is self:
+            copy_(self, _filling(value, part))
+        else:
+            write(part, _filling(value, part), "copy_")
         return
     single = len(parsed.tensors) == 1
     axis, index = parsed.tensors[0]

@@ -240,12 +240,7 @@ class Tensor(TensorBase, _Methods):
 
     def storage_offset(self) -> int:
         """Where the tensor begins in its storage, in elements."""
-        whole = views.storage_of(self).value
-        if not self._chain:
-            return 0
-        materialize(whole, "storage_offset()")
-        start = int(whole.buffer.ctypes.data)
-        return (int(self._array().ctypes.data) - start) // self.itemsize
+        return views.offset_of(self)
 
     def is_set_to(self, tensor: Tensor) -> bool:
         """Whether both look at the same memory in the same way."""

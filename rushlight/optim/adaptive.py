@@ -165,9 +165,7 @@ class NAdam(Optimizer):
         names = ("exp_avg", "exp_avg_sq")
         for group in self.param_groups:
             params = self._with_gradients(group)
-            self._begin(params, *names)
-            for p in params:
-                self.state[p].setdefault("mu_product", new_step(1.0))
+            self._begin(params, *names, mu_product=1.0)
             for count, some in advance(params, self.state).items():
                 numbers = self._numbers(group, some, count)
                 self._apply(

@@ -17,7 +17,10 @@ from rushlight.optim.optimizer import Optimizer
 from rushlight.optim.plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from rushlight.optim.scheduler_base import LRScheduler
 
-_LRScheduler = LRScheduler
+
+class _LRScheduler(LRScheduler):
+    """The name by which old programs derive schedules of their own."""
+
 
 Rule = Callable[[int], float]
 

@@ -9,7 +9,8 @@ Note: one rule, one node
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict, defaultdict
+import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from itertools import chain
@@ -17,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from rushlight._info import typename
 from rushlight._tensor import Tensor, tensor_of_array
 from rushlight.autograd.grad_mode import enable_grad, no_grad
 from rushlight.engine.runtime.executor import flush
 from rushlight.engine.trace import views
-from rushlight.engine.trace.gradient_node import HookHandle
 from rushlight.engine.trace.group import record_group
+from rushlight.optim.hooks import OptimizerHooks, everywhere, new_tables
 
 Group = dict[str, Any]
 Closure = Callable[[], Any] | None
@@ -38,7 +40,7 @@ class _Required:
 required = _Required()
 
 
-class Optimizer:
+class Optimizer(OptimizerHooks):
     """Base of optimizers.
 
     Args:
@@ -57,10 +59,7 @@ class Optimizer:
             )
         self.state: defaultdict[Any, Any] = defaultdict(dict)
         self.param_groups: list[Group] = []
-        self._hooks: dict[str, OrderedDict[int, Any]] = {
-            "pre": OrderedDict(),
-            "post": OrderedDict(),
-        }
+        self._hooks = new_tables()
         groups = list(params)
         if len(groups) == 0:
             raise ValueError("optimizer got an empty parameter list")
@@ -92,7 +91,7 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.__dict__.setdefault("_hooks", {"pre": OrderedDict(), "post": OrderedDict()})
+        self.__dict__.setdefault("_hooks", new_tables())
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters (or set them to zero)."""
@@ -123,17 +122,20 @@ class Optimizer:
                 "ordering of tensors in sets will change between runs. Please use a list instead."
             )
         listed = list(listed)
-        if listed and isinstance(listed[0], tuple):
-            param_group["param_names"] = [name for name, _ in listed]
-            listed = [p for _, p in listed]
+        names = [item[0] for item in listed if isinstance(item, tuple)]
+        if names:
+            if len(names) != len(listed):
+                raise ValueError(
+                    "all optimizer params should be with/without names. Some param names are "
+                    "missing"
+                )
+            param_group["param_names"] = names
+            listed = [item[1] for item in listed]
         param_group["params"] = listed
         for p in listed:
             if not isinstance(p, Tensor):
                 raise TypeError(
-                    "optimizer can only optimize Tensors, but one of the params is "
-                    + type(p).__module__
-                    + "."
-                    + type(p).__name__
+                    "optimizer can only optimize Tensors, but one of the params is " + typename(p)
                 )
             if not (p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
@@ -144,15 +146,35 @@ class Optimizer:
                     f"{name}"
                 )
             param_group.setdefault(name, default)
-        known = {id(p) for group in self.param_groups for p in group["params"]}
-        if known & {id(p) for p in listed}:
-            raise ValueError("some parameters appear in more than one parameter group")
+        self._check_overlap(param_group)
         self.param_groups.append(param_group)
+
+    def _check_overlap(self, added: Group) -> None:
+        """Refuse a group that shares parameters with another, or is named where others are not."""
+        own = {id(p) for p in added["params"]}
+        if len(own) != len(added["params"]):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this "
+                "will cause an error; see github.com/pytorch/pytorch/issues/40967 for more "
+                "information",
+                stacklevel=4,
+            )
+        for group in self.param_groups:
+            if ("param_names" in added) != ("param_names" in group):
+                how = "with names" if "param_names" in added else "without names"
+                raise ValueError(
+                    "all optimizer param groups should be with/without names. cannot add param "
+                    f"group {how} to the optimizer"
+                )
+        if own & {id(p) for group in self.param_groups for p in group["params"]}:
+            raise ValueError("some parameters appear in more than one parameter group")
 
     # saving ------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """State and options as plain containers; parameters are numbered."""
+        for hook in self._hooks["save"].values():
+            hook(self)
         numbers: dict[int, int] = {}
 
         def pack(group: Group) -> Group:
@@ -167,10 +189,18 @@ class Optimizer:
             (numbers[id(key)] if isinstance(key, Tensor) else key): value
             for key, value in self.state.items()
         }
-        return {"state": state, "param_groups": groups}
+        saved = {"state": state, "param_groups": groups}
+        for hook in self._hooks["saved"].values():
+            changed = hook(self, saved)
+            saved = saved if changed is None else changed
+        return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what ``state_dict`` gave; the groups must have the same sizes."""
+        state_dict = dict(state_dict)
+        for hook in self._hooks["load"].values():
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
         groups, saved = self.param_groups, deepcopy(state_dict["param_groups"])
         if len(groups) != len(saved):
             raise ValueError("loaded state dict has a different number of parameter groups")
@@ -197,17 +227,11 @@ class Optimizer:
                 state[key] = value
         for group, other in zip(groups, saved, strict=True):
             other["params"] = group["params"]
+            if "param_names" in group:
+                other.setdefault("param_names", group["param_names"])
         self.__setstate__({"state": state, "param_groups": saved})
-
-    # hooks -------------------------------------------------------------------------------------
-
-    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Call ``hook(optimizer, args, kwargs)`` before every step."""
-        return HookHandle(self._hooks["pre"], hook)
-
-    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Call ``hook(optimizer, args, kwargs)`` after every step."""
-        return HookHandle(self._hooks["post"], hook)
+        for hook in self._hooks["loaded"].values():
+            hook(self)
 
     # for the algorithms ------------------------------------------------------------------------
 
@@ -228,12 +252,14 @@ class Optimizer:
                 )
         return found
 
-    def _begin(self, params: Iterable[Any], *names: str) -> None:
-        """Give parameters without state a step count of 0 and zeros under these names."""
+    def _begin(self, params: Iterable[Any], *names: str, **numbers: float) -> None:
+        """Give parameters without state a step count of 0, these numbers, and zeros by name."""
         for p in params:
             own = self.state[p]
             if not own:
                 own["step"] = new_step()
+                for name, value in numbers.items():
+                    own[name] = new_step(value)
                 for name in names:
                     own[name] = zeros_like(p)
 
@@ -291,13 +317,18 @@ def _hooked_step(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def call(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        for hook in self._hooks["pre"].values():
+        for hook in (*everywhere.pre.values(), *self._hooks["pre"].values()):
             changed = hook(self, args, kwargs)
             if changed is not None:
+                if not isinstance(changed, tuple) or len(changed) != 2:
+                    raise RuntimeError(
+                        f"{step} must return None or a tuple of (new_args, new_kwargs), but got "
+                        f"{changed}."
+                    )
                 args, kwargs = changed
         with no_grad():
             result = step(self, *args, **kwargs)
-        for hook in self._hooks["post"].values():
+        for hook in (*self._hooks["post"].values(), *everywhere.post.values()):
             hook(self, args, kwargs)
         flush("optimizer.step()")
         return result

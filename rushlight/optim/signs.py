@@ -27,10 +27,10 @@ def rprop(
     if maximize:
         grad = -grad
     agreement = (grad * previous).sign()
-    up, down = agreement > 0, agreement < 0
-    factor = up * grow + down * shrink + (agreement == 0) * 1.0
+    up, down = agreement.relu(), (-agreement).relu()  # 1 where it holds, else 0
+    factor = up * grow + down * shrink + (1 - up - down)
     size = (size * factor).maximum(smallest).minimum(largest)
-    grad = grad * (1.0 - down * 1.0)
+    grad = grad * (1 - down)
     return param - grad.sign() * size, grad, size
 
 
@@ -111,10 +111,7 @@ class ASGD(Optimizer):
         loss = self._loss(closure)
         for group in self.param_groups:
             params = self._with_gradients(group)
-            self._begin(params, "ax")
-            for p in params:
-                self.state[p].setdefault("eta", new_step(float(group["lr"])))
-                self.state[p].setdefault("mu", new_step(1.0))
+            self._begin(params, "ax", eta=float(group["lr"]), mu=1.0)
             for count, some in advance(params, self.state).items():
                 self._move(group, some, count)
         return loss

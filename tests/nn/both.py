@@ -87,9 +87,24 @@ def same(ours: Any, theirs: Any, tolerance: float, path: str = "result") -> None
         assert ours == theirs, f"{path}: {ours!r} is not {theirs!r}"
 
 
-def compare(program: Program, *args: Any, tolerance: float = 1e-5, warned: bool = False) -> None:
-    """Run ``program`` on both libraries and compare the results (and the warnings)."""
+def compare(
+    program: Program,
+    *args: Any,
+    tolerance: float = 1e-5,
+    warned: bool = False,
+    raises: bool | None = False,
+) -> None:
+    """Run ``program`` on both libraries and compare the results.
+
+    Args:
+        program: what to run.
+        args: its arguments beside the library.
+        tolerance: allowed error of arrays and numbers.
+        warned: compare the warnings too.
+        raises: whether the program ends with an error; ``None``: it may.
+    """
     theirs, their_warnings = outcome(program, oracle(), *args)
+    assert raises is None or raises is isinstance(theirs, Raised), theirs
     ours, our_warnings = outcome(program, rushlight, *args)
     same(ours, theirs, tolerance)
     if warned:

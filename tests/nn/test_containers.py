@@ -122,4 +122,4 @@ ERRORS = [
 
 @pytest.mark.parametrize("text", ERRORS)
 def test_errors(text: str) -> None:
-    compare(lambda torch: eval("nn." + text, {"nn": torch.nn, "torch": torch}))
+    compare(lambda torch: eval("nn." + text, {"nn": torch.nn, "torch": torch}), raises=True)

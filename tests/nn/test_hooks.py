@@ -170,7 +170,7 @@ PROGRAMS = [
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
 def test_agrees_with_pytorch(program: Any) -> None:
-    compare(program)
+    compare(program, raises=None)
 
 
 def test_old_backward_hooks() -> None:

@@ -70,7 +70,7 @@ def shape_of_nothing(torch: Any) -> Any:
     ids=lambda p: p.__name__,
 )
 def test_agrees_with_pytorch(program: Any) -> None:
-    compare(program)
+    compare(program, raises=None)
 
 
 def test_use_before_the_first_pass() -> None:

@@ -11,9 +11,11 @@ import numpy as np
 import rushlight
 from rushlight.engine.core.config import config
 from rushlight.engine.ir.samples import Sample, T
+from rushlight.engine.runtime.executor import flush
 from rushlight.engine.trace.recorder import mode
 from tests.ops.harness import (
     FLOATS,
+    TOLERANCE,
     Call,
     Face,
     Leaf,
@@ -24,14 +26,13 @@ from tests.ops.harness import (
     cotangents,
     dtype_name,
     make_call,
-    numpy_type,
     oracle,
     own,
     run_own,
     run_theirs,
     tensors_in,
-    theirs,
     their_word,
+    theirs,
 )
 
 #: Types tried besides float32 and float64, wherever PyTorch takes them, on the first samples.
@@ -47,8 +48,21 @@ def _named(face: Face) -> Callable[[str, str], bool]:
     return lambda ours, expected: GRAD_NAMES.get((face.name, expected)) == ours
 
 
+#: Functions whose in-place forms PyTorch differentiates by formulas of their own.
+OWN_INPLACE = {
+    "acosh": "Acosh", "arccosh": "Acosh", "asinh": "Asinh", "arcsinh": "Asinh", "atanh": "Atanh",
+    "arctanh": "Atanh", "conj_physical": "ConjPhysical", "nn.functional.celu": "Celu",
+    "nn.functional.elu": "Elu", "nn.functional.leaky_relu": "LeakyRelu",
+    "nn.functional.rrelu": "RreluWithNoise", "nn.functional.selu": "Elu",
+    "nn.functional.threshold": "Threshold",
+}  # fmt: skip
+
 #: Names of ``grad_fn`` that differ from PyTorch's, by operator and PyTorch's name.
-GRAD_NAMES: dict[tuple[str, str], str] = {}
+GRAD_NAMES: dict[tuple[str, str], str] = {
+    (face, f"{name}Backward1"): f"{name}Backward0" for face, name in OWN_INPLACE.items()
+} | {
+    ("nn.functional.cross_entropy", "DivBackward1"): "DivBackward0",
+}
 
 
 def labelled(sample: Sample, what: str) -> str:
@@ -72,6 +86,7 @@ class Failures:
 
     def run(self, sample: Sample, what: str, check: Callable[[], None]) -> None:
         """Run one check and note what it raised."""
+        attempt(flush)  # what is left of a call that was refused fails here
         try:
             check()
         except Exception as error:
@@ -425,6 +440,11 @@ def _other_shape(face: Face, call: Call, kinds: Any) -> None:
 UNDEFINED = {("nn.functional.multi_margin_loss", "3 made 0")}
 
 
+def _without_filters(face: Face, call: Call) -> bool:
+    """Whether this is a convolution with filters of no elements, where PyTorch has no rule."""
+    return "conv" in face.name and call.leaves[1].array.size == 0
+
+
 def check_shapes(face: Face) -> None:
     """Tensors without elements and without axes: PyTorch's results, or errors of its types."""
     failures = Failures()
@@ -434,9 +454,9 @@ def check_shapes(face: Face) -> None:
         if not sample.oracle:
             continue
         for what, shape in _shapes(sample):
-            if (face.name, what) in UNDEFINED:
-                continue
             call = make_call(face, sample, "float32", shape)
+            if (face.name, what) in UNDEFINED or _without_filters(face, call):
+                continue
             kinds = REFUSALS if what == "no axes" else None
             failures.run(sample, what, lambda c=call, k=kinds: _other_shape(face, c, k))
     failures.report()
@@ -485,7 +505,9 @@ def _inplace(face: Face, call: Call, how: str) -> None:
     compare(ours[0], expected[0], call.sample.tolerance, _named(face))
     if how == "graph" and call.sample.check_grad:
         have = _gradients(rushlight, *ours, own, False)
-        want = _gradients(oracle, *expected, theirs, False)
+        want, refused = attempt(lambda: _gradients(oracle, *expected, theirs, False))
+        if refused is not None:  # PyTorch has no derivative for some in-place forms
+            return
         _same_gradients(have[0], want[0], call.sample.tolerance * 2)
 
 
@@ -506,7 +528,7 @@ def check_inplace(face: Face) -> None:
 def _out(face: Face, call: Call, size: Callable[[Any], tuple[int, ...]]) -> None:
     plain, _ = run_own(face, call)
     parts = tensors_in(plain)
-    if not parts or parts is not plain and not isinstance(plain, tuple) and len(parts) > 1:
+    if not parts or (parts is not plain and not isinstance(plain, tuple) and len(parts) > 1):
         return
     outs = tuple(rushlight.zeros(size(t), dtype=t.dtype) for t in parts)
     args, kwargs, _ = call.realize(lambda leaf, _: own(leaf))
@@ -517,6 +539,10 @@ def _out(face: Face, call: Call, size: Callable[[Any], tuple[int, ...]]) -> None
     for out, part in zip(outs, parts, strict=True):
         assert out.shape == part.shape and out.dtype is part.dtype
         np.testing.assert_array_equal(array_of(out), array_of(part))
+
+
+#: Functions whose ``out=`` must be boolean for PyTorch, though it could be converted.
+BOOLEAN_OUT = {"isneginf", "isposinf", "signbit"}
 
 
 def _out_type(face: Face, call: Call, wrong: str) -> None:
@@ -532,8 +558,9 @@ def _out_type(face: Face, call: Call, wrong: str) -> None:
     ours, error = attempt(lambda: run(rushlight, face.function, own, lambda x: x))
     if refused is None:
         assert error is None, f"out of type {wrong}: {error}"
-        compare(ours, expected, call.sample.tolerance)
-    elif wrong == "int64":
+        coarser = TOLERANCE["float32"] / TOLERANCE["float64"]  # computed before it is converted
+        compare(ours, expected, call.sample.tolerance * coarser)
+    elif wrong == "int64" and face.name not in BOOLEAN_OUT:
         assert isinstance(error, type(refused)), f"out of type {wrong}: PyTorch: {refused}"
 
 

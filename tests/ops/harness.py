@@ -253,7 +253,9 @@ def own(leaf: Leaf, grad: bool = False) -> Any:
 def theirs(leaf: Leaf, grad: bool = False) -> Any:
     """PyTorch's tensor for a leaf, over a copy of its memory with the same strides."""
     array = leaf.array
-    if leaf.dtype == "bfloat16":
+    if array.size == 0:  # from_numpy gives it strides of 0, which no PyTorch function does
+        made = oracle.zeros(array.shape, dtype=getattr(oracle, leaf.dtype))
+    elif leaf.dtype == "bfloat16":
         made = oracle.from_numpy(_writable(array.view(np.int16))).view(oracle.bfloat16)
     else:
         made = oracle.from_numpy(_writable(array))

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "rushlight"
 
 def python_files(*folders: str) -> list[Path]:
     """The Python files below these folders of the project, or of all that hold our own code."""
-    chosen = folders or ("rushlight", "tests", "benchmarks", "examples")
+    chosen = folders or ("rushlight", "tests", "benchmarks", "examples", "tools")
     files = (file for folder in chosen for file in sorted((ROOT / folder).rglob("*.py")))
     return [file for file in files if "seeds" not in file.relative_to(ROOT).parts]
 

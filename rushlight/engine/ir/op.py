@@ -164,6 +164,7 @@ class Op(Record):
         self.specs: dict[Any, Spec] = {}
         self.plans: dict[Any, Any] = {}
         self.node_classes: dict[str, Any] = {}
+        self._fixed: dict[tuple[Any, ...], Callable[[Any], Any]] = {}
         if name in self.registry:
             raise ValueError(f"operator {name!r} is recorded twice")
         self.registry[name] = self
@@ -199,8 +200,11 @@ class Op(Record):
         return hooks.prepare(self, ())
 
     def fixed(self, *attrs: Any) -> Callable[[Any], Any]:
-        """The same for one tensor and these attributes; to be kept by the caller."""
-        return hooks.prepare(self, attrs)
+        """The same for one tensor and these attributes (each always of one type)."""
+        found = self._fixed.get(attrs)
+        if found is None:
+            found = self._fixed[attrs] = hooks.prepare(self, attrs)
+        return found
 
     def __repr__(self) -> str:
         return f"<Op {self.name}>"
@@ -266,13 +270,16 @@ def composite(
 class _Hooks:
     """How operators reach the recorder above them; filled in by ``engine.trace``."""
 
-    __slots__ = ("become", "constant", "prepare", "record", "views", "wrap", "write")
+    __slots__ = ("become", "constant", "memory", "prepare", "record", "views", "wrap", "write")
 
     record: Callable[[Op, Sequence[Any], tuple[Any, ...]], Any]
     prepare: Callable[[Op, tuple[Any, ...]], Callable[..., Any]]
     constant: Callable[[Any], TensorBase]
     #: (view operator, tensor, its attributes): the tensor itself becomes that view
     become: Callable[[Op, Any, tuple[Any, ...]], Any]
+    #: (tensor, offset, span) -> the tensor whose memory holds that part of the storage, and the
+    #: offset in it
+    memory: Callable[[Any, int, int], tuple[Any, int]]
     #: (view operator, tensor, attributes of each part, operator of their common node, its
     #: attributes) -> several views of one tensor that share a node of the autograd graph
     views: Callable[[Op, Any, Sequence[tuple[Any, ...]], Op, tuple[Any, ...]], tuple[Any, ...]]

@@ -97,7 +97,7 @@ def relu(input: Any, inplace: bool = False) -> Any:
 def _leaky(x: np.ndarray, slope: float) -> np.ndarray:
     scaled = np.multiply(x, slope)
     if 0 <= slope <= 1:
-        return np.maximum(x, scaled, scaled if scaled.ndim else None)
+        return np.maximum(x, scaled, out=scaled if scaled.ndim else None)
     return choose(np.asarray(x > 0), x, scaled, x.dtype)
 
 
@@ -122,10 +122,14 @@ leaky_relu_backward: Op = pointwise(
 
 
 def _leaky_op(name: str, grad_name: str) -> Any:
+    def infer(input: Meta, negative_slope: float) -> Meta:
+        made = floats_only("leaky_relu_cpu")(input)
+        return made if name == "leaky_relu" else made.like()
+
     return pointwise(
         f"{name}(Tensor input, float negative_slope)",
         _leaky,
-        infer=lambda input, negative_slope: floats_only("leaky_relu_cpu")(input),
+        infer=infer,
         grad={
             "input": lambda g, input, negative_slope: leaky_relu_backward(
                 g, input, negative_slope=negative_slope
@@ -156,7 +160,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     >>> torch.nn.functional.leaky_relu(torch.tensor([-1.0, 2.0]), 0.1)
     tensor([-0.1000,  2.0000])
     """
-    result = leaky_relu_op(input, negative_slope=float(negative_slope))
+    result = leaky_relu_op.fixed(float(negative_slope))(input)
     return finished(input, result, inplace, "leaky_relu_")
 
 
@@ -268,11 +272,11 @@ def hardtanh(
     """
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    result = hardtanh_op(input, min_val=min_val, max_val=max_val)
+    result = hardtanh_op.fixed(float(min_val), float(max_val))(input)
     return finished(input, result, inplace, "hardtanh_")
 
 
-@composite(namespaces=("nn.functional",), inplace=True, samples=(*UNARY, S(t(3, 4, high=9.0))))
+@composite(namespaces=("nn.functional",), samples=(*UNARY, S(t(3, 4, high=9.0))))
 def relu6(input: Any, inplace: bool = False) -> Any:
     """``min(max(0, input), 6)``.
 
@@ -284,7 +288,7 @@ def relu6(input: Any, inplace: bool = False) -> Any:
     >>> torch.nn.functional.relu6(torch.tensor([-2.0, 8.0]))
     tensor([0., 6.])
     """
-    result = hardtanh_op(input, min_val=0.0, max_val=6.0)
+    result = hardtanh_op.fixed(0.0, 6.0)(input)
     return finished(input, result, inplace, "relu6_")
 
 
@@ -335,7 +339,7 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     >>> torch.nn.functional.threshold(torch.tensor([0.5, 2.0]), 1.0, -1.0)
     tensor([-1.,  2.])
     """
-    result = threshold_op(input, threshold=threshold, value=value)
+    result = threshold_op.fixed(float(threshold), float(value))(input)
     return finished(input, result, inplace, "threshold_")
 
 
@@ -374,7 +378,7 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     >>> torch.nn.functional.hardshrink(torch.tensor([-0.3, 0.7]))
     tensor([0.0000, 0.7000])
     """
-    return hardshrink_op(input, lambd=float(lambd))
+    return hardshrink_op.fixed(float(lambd))(input)
 
 
 def _softshrink_infer(input: Meta, lambd: float) -> Meta:
@@ -407,7 +411,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     >>> torch.nn.functional.softshrink(torch.tensor([-0.3, 0.7]))
     tensor([0.0000, 0.2000])
     """
-    return softshrink_op(input, lambd=float(lambd))
+    return softshrink_op.fixed(float(lambd))(input)
 
 
 # hardswish, hardsigmoid -------------------------------------------------------------------------

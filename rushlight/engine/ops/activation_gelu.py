@@ -149,4 +149,4 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     >>> torch.nn.functional.gelu(torch.tensor([-1.0, 2.0]))
     tensor([-0.1587,  1.9545])
     """
-    return gelu_op(input, approximate=approximate)
+    return gelu_op.fixed(approximate)(input)

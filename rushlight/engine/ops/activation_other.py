@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.shape import normalize_dim
-from rushlight.engine.ir.graph import Meta
+from rushlight.engine.core.shape import normalize_dim, pointwise_strides
+from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, constant
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
 from rushlight.engine.ops.activation import finished, floats_only, rrelu_mean
@@ -79,7 +79,9 @@ def _glu_infer(input: Meta, dim: int) -> Meta:
         raise RuntimeError(
             f"Halving dimension must be even, but dimension {dim} is size {size}"
         )
-    return input.like((*input.shape[:dim], size // 2, *input.shape[dim + 1 :]))
+    shape = (*input.shape[:dim], size // 2, *input.shape[dim + 1 :])
+    half = (shape, input.strides)
+    return strided_meta(shape, pointwise_strides(shape, (half, half)), input.dtype)
 
 
 def _halves(x: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +171,7 @@ def glu(input: Any, dim: int = -1) -> Any:
     """
     if not input.ndim:
         raise RuntimeError("glu does not support 0-dimensional tensors")
-    return glu_op(input, dim=normalize_dim(dim, input.ndim))
+    return glu_op.fixed(normalize_dim(dim, input.ndim))(input)
 
 
 # random leaks -----------------------------------------------------------------------------------
@@ -177,7 +179,7 @@ def glu(input: Any, dim: int = -1) -> Any:
 rrelu_noise = pointwise(
     "rrelu_with_noise(Tensor input, Tensor noise)",
     np.multiply,
-    infer=floats_only("rrelu_with_noise_out_cpu", 2),
+    infer=lambda input, noise: floats_only("rrelu_with_noise_out_cpu")(input).like(),
     grad={"input": lambda g, noise: g * noise},
 )
 
@@ -228,5 +230,5 @@ def rrelu(
     if training:
         result = rrelu_noise.quick(input, _slopes(input, lower, upper))
     else:
-        result = rrelu_mean(input, negative_slope=(lower + upper) / 2)
+        result = rrelu_mean.fixed((lower + upper) / 2)(input)
     return finished(input, result, inplace, "rrelu_")

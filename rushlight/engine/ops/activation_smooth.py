@@ -23,20 +23,20 @@ from rushlight.engine.ops.math import exp, sigmoid, sigmoid_array
 
 
 def _elu(x: Any, alpha: float, scale: float, input_scale: float) -> Any:
-    made = np.minimum(x, 0, np.empty_like(x))
+    made = np.minimum(x, 0, out=np.empty_like(x))
     if input_scale != 1:
         np.multiply(made, input_scale, made)
     np.expm1(made, made)
     if alpha * scale != 1:
         np.multiply(made, alpha * scale, made)
-    positive = x.clip(0, np.inf)
+    positive = np.clip(x, 0, np.inf, out=np.empty_like(x))
     if scale != 1:
-        np.multiply(positive, scale, positive if positive.ndim else None)
+        np.multiply(positive, scale, positive)
     return np.add(made, positive, made)
 
 
 def _elu_backward(g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:
-    slope = np.minimum(x, 0, np.empty_like(x))
+    slope = np.minimum(x, 0, out=np.empty_like(x))
     if input_scale != 1:
         np.multiply(slope, input_scale, slope)
     np.exp(slope, slope)
@@ -104,7 +104,7 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     >>> torch.nn.functional.elu(torch.tensor([-1.0, 2.0]))
     tensor([-0.6321,  2.0000])
     """
-    result = elu_op(input, alpha=float(alpha), scale=1.0, input_scale=1.0)
+    result = elu_op.fixed(float(alpha), 1.0, 1.0)(input)
     return finished(input, result, inplace, "elu_")
 
 
@@ -122,7 +122,7 @@ def selu(input: Any, inplace: bool = False) -> Any:
     >>> torch.nn.functional.selu(torch.tensor([-1.0, 2.0]))
     tensor([-1.1113,  2.1014])
     """
-    result = elu_op(input, alpha=_SELU_ALPHA, scale=_SELU_SCALE, input_scale=1.0)
+    result = elu_op.fixed(_SELU_ALPHA, _SELU_SCALE, 1.0)(input)
     return finished(input, result, inplace, "selu_")
 
 
@@ -143,7 +143,7 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    result = celu_op(input, alpha=float(alpha), scale=1.0, input_scale=1.0 / alpha)
+    result = celu_op.fixed(float(alpha), 1.0, 1.0 / alpha)(input)
     return finished(input, result, inplace, "celu_")
 
 
@@ -216,7 +216,7 @@ _MISH_END = 30.0
 
 def _mish_bend(x: Any) -> Any:
     """tanh(log(1 + e**x)) = n / (n + 2) with n = e**x * (e**x + 2)."""
-    grown = np.minimum(x, _MISH_END, np.empty_like(x))
+    grown = np.minimum(x, _MISH_END, out=np.empty_like(x))
     np.exp(grown, grown)
     made = np.add(grown, 2, np.empty_like(grown))
     np.multiply(made, grown, made)
@@ -282,7 +282,7 @@ def mish(input: Any, inplace: bool = False) -> Any:
 
 def _softplus(x: Any, beta: float, threshold: float) -> Any:
     scaled = np.multiply(x, beta)
-    made = np.minimum(scaled, threshold, np.empty_like(x))
+    made = np.minimum(scaled, threshold, out=np.empty_like(x))
     np.exp(made, made)
     np.log1p(made, made)
     if beta != 1:
@@ -340,7 +340,7 @@ def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Any:
     >>> torch.nn.functional.softplus(torch.tensor([0.0, 2.0]))
     tensor([0.6931, 2.1269])
     """
-    return softplus_op(input, beta=float(beta), threshold=float(threshold))
+    return softplus_op.fixed(float(beta), float(threshold))(input)
 
 
 def _log_sigmoid(x: Any) -> Any:
@@ -370,7 +370,7 @@ log_sigmoid_backward: Op = pointwise(
 log_sigmoid_op = pointwise(
     "log_sigmoid(Tensor input)",
     _log_sigmoid,
-    infer=floats_only("log_sigmoid_cpu"),
+    infer=lambda input: floats_only("log_sigmoid_cpu")(input).like(),
     grad={"input": lambda g, input: log_sigmoid_backward(g, input)},
 )
 

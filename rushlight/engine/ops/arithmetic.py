@@ -218,11 +218,11 @@ floor_divide = pointwise(
     grad_name=NOT_IMPLEMENTED,
     may_fail=True,
     samples=(
-        S(t(3, 4), t(4), check_grad=False),
+        S(t(3, 4, grad=False), t(4, grad=False)),
         S(ti(3, 4), ti(4, low=1)),
         S(ti(5), -3),
-        S(t(5), 0.7, check_grad=False),
-        S(t(0, 3), t(3), check_grad=False),
+        S(t(5, grad=False), 0.7),
+        S(t(0, 3, grad=False), t(3, grad=False)),
     ),
     doc="""``input / other`` rounded down.
 
@@ -366,7 +366,8 @@ abs_ = pointwise(
     >>> torch.abs(torch.tensor([-1.5, 2.0]))
     tensor([1.5000, 2.0000])
     """,
-    **_FACE,
+    namespaces=("torch",),
+    method=True,
 )
 
 

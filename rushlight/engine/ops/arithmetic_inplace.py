@@ -12,15 +12,31 @@ from typing import Any, Final
 
 import numpy as np
 
-from rushlight.engine.core.dtype import BOOL, COMPLEX, INTEGRAL, dtype
+from rushlight.engine.core.dtype import BOOL, COMPLEX, INTEGRAL, SCALAR_NAMES, dtype
 from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.ir.buffers import empty_strided
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import POINTWISE, Op, Spec, composite, write
 from rushlight.engine.ir.samples import S, t, ti
+from rushlight.engine.ops.arithmetic import abs_ as absolute
+from rushlight.engine.ops.arithmetic_functions import float_power
 from rushlight.engine.ops.arithmetic_power import power
 from rushlight.engine.ops.arithmetic_rules import no_gradient, numbered
+from rushlight.engine.ops.compare import (
+    ALIASES,
+    eq,
+    ge,
+    gt,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    ne,
+)
 from rushlight.engine.ops.conversion import copy_into
+from rushlight.engine.ops.elementwise import broadcast_meta
 from rushlight.engine.ops.view import as_layout, expand, to_dtype
 
 
@@ -73,10 +89,14 @@ def _check_fits(value: Any, found: dtype) -> None:
 
 def _filled_record(name: str, grad_name: Any) -> Op:
     """A filled tensor that autograd knows as what has replaced ``input``."""
+
+    def infer(input: Meta, value: Meta) -> Meta:
+        return broadcast_meta((input,), input.dtype) if name == "fill" else input
+
     return Op(
         f"{name}(Tensor input, Tensor value)",
         kind=POINTWISE,
-        infer=lambda input, value: input,
+        infer=infer,
         kernel=lambda spec: _replace_kernel(spec),
         grad={"input": no_gradient, "value": lambda g: g.sum()},
         grad_name=grad_name,
@@ -98,8 +118,8 @@ def _watched(input: Any) -> bool:
     return input._edge is not None and not input._edge[0].is_leaf_node
 
 
-def _filled(op: Op, input: Any, value: Any) -> Any:
-    meta = input._value.meta
+def _filled(op: Op, input: Any, value: Any, meta: Meta | None = None) -> Any:
+    meta = meta or input._value.meta
     if isinstance(value, TensorBase) and value._value.meta.ndim:
         raise RuntimeError(
             "fill_ only supports 0-dimension value tensor but got tensor with "
@@ -121,7 +141,7 @@ def fill(input: Any, value: Any) -> Any:
     >>> torch.fill(torch.zeros(2), 3)
     tensor([3., 3.])
     """
-    return _filled(fill_op, input, value)
+    return _filled(fill_op, input, value, broadcast_meta((input._value.meta,), input.dtype))
 
 
 @composite(namespaces=("torch",), method=True)
@@ -187,6 +207,90 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     if _watched(self):
         src = copy_into(self, _fitted(src, self._value.meta))
     return write(self, src, "copy_")
+
+
+def _absolute_(input: Any, name: str) -> Any:
+    if input.dtype.category == COMPLEX:
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return write(input, absolute.quick(input), name)
+
+
+@composite(method=True)
+def abs_(input: Any) -> Any:
+    """The absolute value, in place.
+
+    >>> import rushlight as torch
+    >>> torch.tensor([-1.5, 2.0]).abs_()
+    tensor([1.5000, 2.0000])
+    """
+    return _absolute_(input, "abs_")
+
+
+@composite(method=True)
+def absolute_(input: Any) -> Any:
+    """Another name of ``abs_``.
+
+    >>> import rushlight as torch
+    >>> torch.tensor([-1.5, 2.0]).absolute_()
+    tensor([1.5000, 2.0000])
+    """
+    return _absolute_(input, "absolute_")
+
+
+@composite(namespaces=(), method=True)
+def float_power_(self: Any, exponent: Any) -> Any:
+    """``self ** exponent`` in double precision, in place (for tensors of that precision alone).
+
+    >>> import rushlight as torch
+    >>> torch.tensor([4.0], dtype=torch.float64).float_power_(0.5)
+    tensor([2.], dtype=torch.float64)
+    """
+    result = float_power(self, exponent)
+    if result.dtype is not self.dtype:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {SCALAR_NAMES[self.dtype]} but the "
+            f"operation's result requires dtype {SCALAR_NAMES[result.dtype]}"
+        )
+    return write(self, result, "float_power_")
+
+
+def _comparison_(op: Op) -> None:
+    """Record ``eq_`` and its like: autograd sees that nothing of the old contents is left."""
+    name = f"{op.name}_"
+
+    def compare(self: Any, other: Any) -> Any:
+        result = op.quick(self, other)
+        if _watched(self):
+            result = copy_into(self, _fitted(result, self._value.meta))
+        return write(self, result, name)
+
+    compare.__doc__ = f"``{op.name}``, in place: 1 for true and 0 for false."
+    composite(name=name, namespaces=(), method=True)(compare)
+    alias = ALIASES.get(op.name)
+    if alias is not None:
+        compare.__doc__ = f"Another name of ``{name}``."
+        composite(name=f"{alias}_", namespaces=(), method=True)(compare)
+
+
+for _op in (eq, ne, lt, le, gt, ge):
+    _comparison_(_op)
+
+
+def _logic_(name: str, function: Callable[..., Any]) -> None:
+    """Record ``logical_and_`` and its like, which PyTorch's autograd does not follow."""
+
+    def logic(self: Any, *other: Any) -> Any:
+        write(self.detach(), function(self, *other), f"{name}_")
+        return self
+
+    logic.__doc__ = f"``{name}``, in place: 1 for true and 0 for false."
+    composite(name=f"{name}_", namespaces=(), method=True)(logic)
+
+
+_logic_("logical_and", logical_and)
+_logic_("logical_or", logical_or)
+_logic_("logical_xor", logical_xor)
+_logic_("logical_not", logical_not)
 
 
 @composite(namespaces=(), method=True)

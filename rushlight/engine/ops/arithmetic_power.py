@@ -20,7 +20,7 @@ from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
 from rushlight.engine.ops.arithmetic_rules import guarded, no_gradient, numbered, plain
 from rushlight.engine.ops.blend import where_op
-from rushlight.engine.ops.elementwise import FLOAT, SAME, broadcast_meta, numpy_kernel, pointwise
+from rushlight.engine.ops.elementwise import FLOAT, SAME, infer_rule, numpy_kernel, pointwise
 
 POSITIVE: Final = (
     S(t(3, 4, low=0.2)),
@@ -161,15 +161,11 @@ def _fixed_gradient(g: Any, input: Any, exponent: float) -> Any:
 pow_fixed = pointwise(
     "pow_fixed(Tensor input, number exponent)",
     fixed_power,
-    infer=lambda input, exponent: broadcast_meta((input,), input.dtype),
+    infer=lambda input, exponent: infer_rule(SAME, 1)(input),
     kernel=_fixed_kernel,
     grad={"input": _fixed_gradient},
     grad_name="PowBackward0",
 )
-
-
-#: The recording functions of the fixed powers of floating-point and complex numbers.
-_floating: Final[dict[float, Callable[[Any], Any]]] = {}
 
 
 def power(input: Any, exponent: Any) -> Any:
@@ -179,10 +175,7 @@ def power(input: Any, exponent: Any) -> Any:
         category = input._value.meta.dtype.category
         if category >= FLOATING:
             if exponent in FIXED:
-                found = _floating.get(exponent)
-                if found is None:
-                    found = _floating[exponent] = pow_fixed.fixed(float(exponent))
-                return found(input)
+                return pow_fixed.fixed(float(exponent))(input)
             return pow_op.quick(input, exponent)
         if kind is int and category != BOOL:
             if exponent < 0:

@@ -15,6 +15,10 @@ from rushlight.engine.ops.elementwise import COMPARE, pointwise
 _SAMPLES = (*BINARY, S(ti(3, 2), t(2)), S(ti(4), 1), S(ti(4), 1.5), S(tb(3), tb(3)))
 
 
+#: The long names of comparisons.
+ALIASES: dict[str, str] = {}
+
+
 def _compare(name: str, function: np.ufunc, alias: str, words: str, shown: str) -> Op:
     """Record a comparison under both its names."""
     ordered = name not in ("eq", "ne")
@@ -26,7 +30,6 @@ def _compare(name: str, function: np.ufunc, alias: str, words: str, shown: str) 
         samples=_SAMPLES if ordered else (*_SAMPLES, S(tc(3), tc(3)), S(tc(3), t(3))),
         namespaces=("torch",),
         method=True,
-        inplace=True,
         doc=f"Where ``input`` is {words} ``other``."
         + example(f"{name}(torch.tensor([1, 2, 3]), 2)", shown),
     )
@@ -38,7 +41,8 @@ def _compare(name: str, function: np.ufunc, alias: str, words: str, shown: str) 
         call.__doc__ = f"Another name of ``{name}``." + example(
             f"{alias}(torch.tensor([1, 2, 3]), 2)", shown
         )
-        composite(name=alias, method=True, inplace=True, samples=op.samples)(call)
+        composite(name=alias, method=True, samples=op.samples)(call)
+        ALIASES[name] = alias
     return op
 
 
@@ -63,7 +67,6 @@ logical_not = pointwise(
     samples=(S(t(3)), S(ti(3)), S(tb(3)), S(tb(0)), S(tc(2))),
     namespaces=("torch",),
     method=True,
-    inplace=True,
     doc="Where ``input`` is 0 or false."
     + example("logical_not(torch.tensor([True, False]))", "tensor([False,  True])"),
 )
@@ -83,7 +86,7 @@ def _logic(name: str, function: np.ufunc, words: str, shown: str) -> Callable[..
         "    Args:\n        input: a tensor.\n        other: a tensor that broadcasts with it."
         + example(f"{name}(torch.tensor([True, True]), torch.tensor([True, False]))", shown)
     )
-    return composite(name=name, method=True, inplace=True, samples=_LOGIC)(call)
+    return composite(name=name, method=True, samples=_LOGIC)(call)
 
 
 logical_and = _logic("logical_and", np.logical_and, "both are true", "tensor([ True, False])")

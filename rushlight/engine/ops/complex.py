@@ -207,6 +207,7 @@ def view_as_complex(input: Any) -> Any:
 conj_op = pointwise(
     "conj(Tensor input)",
     np.conjugate,
+    infer=lambda input: input,  # PyTorch's is a view: its strides are the input's
     grad={"input": lambda g: g.conj()},
 )
 
@@ -229,7 +230,7 @@ conj_physical_op = pointwise(
 )
 
 
-@composite(method=True, inplace=True, samples=(S(tc(3)), S(t(3)), S(ti(3))))
+@composite(method=True, inplace=True, samples=(S(tc(3)), S(ti(3))))
 def conj_physical(input: Any) -> Any:
     """The complex conjugate in memory of its own (``input`` itself if it is real).
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import C_NAMES, SCALAR_NAMES, dtype
+from rushlight.engine.core.dtype import C_NAMES, FLOATING, SCALAR_NAMES, bool_, dtype
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import CONV, Op, Spec
@@ -100,27 +100,73 @@ def output_size(
     return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in rows)
 
 
-def _check(input: Meta, weight: Meta, bias: Meta | None, padding: Shape, transposed: bool,
-           groups: int, dilation: Shape) -> None:  # fmt: skip
-    for other, what in ((weight, "weight"), (bias, "bias")):
-        if other is not None and other.dtype is not input.dtype:
-            if what == "bias":
-                raise RuntimeError(
-                    f"Input type ({C_NAMES[input.dtype]}) and bias type ({C_NAMES[other.dtype]}) "
-                    "should be the same"
-                )
+def _check_types(input: Meta, weight: Meta, bias: Meta | None) -> None:
+    if weight.dtype is not input.dtype:
+        if input.dtype.category < FLOATING:
             raise RuntimeError(
                 f"expected scalar type {SCALAR_NAMES[input.dtype]} but found "
-                f"{SCALAR_NAMES[other.dtype]}\nConvert one side, e.g. x.to(conv.weight.dtype)."
+                f"{SCALAR_NAMES[weight.dtype]}\nConvert one side, e.g. x.to(conv.weight.dtype)."
             )
-    kernel, size = weight.shape[2:], input.shape[2:]
+        names = (f"torch.{SCALAR_NAMES[m.dtype]}Tensor" for m in (input, weight))
+        raise RuntimeError(
+            "Input type ({}) and weight type ({}) should be the same or input should be a MKLDNN "
+            "tensor and weight is a dense tensor\nConvert one side, e.g. "
+            "x.to(conv.weight.dtype).".format(*names)
+        )
+    if bias is not None and bias.dtype is not input.dtype:
+        raise RuntimeError(
+            f"Input type ({C_NAMES[input.dtype]}) and bias type ({C_NAMES[bias.dtype]}) should be "
+            "the same"
+        )
+    if input.dtype is bool_:
+        raise NotImplementedError("\"slow_conv2d_cpu\" not implemented for 'Bool'")
+
+
+def _check_weight(weight: Meta, transposed: bool, groups: int) -> None:
+    shape = list(weight.shape)
+    if shape[0] < groups or shape[0] == 0:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but "
+            f"got weight of size {shape} instead"
+        )
+    if shape[0] % groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
+            f"but got weight of size [{shape}] instead"
+        )
+
+
+def _check(
+    input: Meta, weight: Meta, bias: Meta | None, stride: Shape, padding: Shape, dilation: Shape,
+    transposed: bool, output_padding: Shape, groups: int,
+) -> None:  # fmt: skip
+    """PyTorch's errors for parts that do not go together."""
+    _check_types(input, weight, bias)
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    for what, numbers in (("stride", stride), ("dilation", dilation)):
+        if min(numbers) <= 0:
+            raise RuntimeError(f"non-positive {what} is not supported")
+    if min(padding) < 0:
+        raise RuntimeError("negative padding is not supported")
+    if min(output_padding) < 0:
+        raise RuntimeError("negative output_padding is not supported")
+    _check_weight(weight, transposed, groups)
     channels = weight.shape[0] if transposed else weight.shape[1] * groups
+    kind = "transposed=1, " if transposed else ""
     if input.shape[1] != channels:
         raise RuntimeError(
-            f"Given groups={groups}, {'transposed=1, ' if transposed else ''}weight of size "
-            f"{list(weight.shape)}, expected input{list(input.shape)} to have {channels} channels, "
-            f"but got {input.shape[1]} channels instead"
+            f"Given {kind or f'groups={groups}, '}weight of size {list(weight.shape)}, expected "
+            f"input{list(input.shape)} to have {channels} channels, but got {input.shape[1]} "
+            "channels instead"
         )
+    outputs = weight.shape[1] * groups if transposed else weight.shape[0]
+    if bias is not None and tuple(bias.shape) != (outputs,):
+        raise RuntimeError(
+            f"Given {kind}weight of size {list(weight.shape)}, expected bias to be 1-dimensional "
+            f"with {outputs} elements, but got bias of size {list(bias.shape)} instead"
+        )
+    kernel, size = weight.shape[2:], input.shape[2:]
     if not transposed:
         reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
         padded = [n + 2 * p for n, p in zip(size, padding, strict=True)]
@@ -130,12 +176,16 @@ def _check(input: Meta, weight: Meta, bias: Meta | None, padding: Shape, transpo
                 f"Kernel size: ({' x '.join(map(str, reach))}). Kernel size can't be greater than "
                 "actual input size"
             )
-    outputs = weight.shape[1] * groups if transposed else weight.shape[0]
-    if bias is not None and tuple(bias.shape) != (outputs,):
+    elif any(e >= max(s, d) for e, s, d in zip(output_padding, stride, dilation, strict=True)):
         raise RuntimeError(
-            f"Given {'transposed=1, ' if transposed else ''}weight of size {list(weight.shape)}, "
-            f"expected bias to be 1-dimensional with {outputs} elements, but got bias of size "
-            f"{list(bias.shape)} instead"
+            "output padding must be smaller than either stride or dilation, but got "
+            f"output_padding: {list(output_padding)} stride: {list(stride)} dilation: "
+            f"{list(dilation)}"
+        )
+    if 0 in size:
+        raise RuntimeError(
+            "Only zero batch or zero channel inputs are supported, but got input shape: "
+            f"{list(input.shape)}"
         )
 
 
@@ -143,17 +193,24 @@ def _infer(
     input: Meta, weight: Meta, bias: Meta | None, stride: Shape, padding: Shape, dilation: Shape,
     transposed: bool, output_padding: Shape, groups: int,
 ) -> Meta:  # fmt: skip
-    _check(input, weight, bias, padding, transposed, groups, dilation)
+    _check(
+        input, weight, bias, stride, padding, dilation, transposed, output_padding, groups
+    )
     kernel, size = tuple(weight.shape[2:]), tuple(input.shape[2:])
     if not transposed:
         out = output_size(size, kernel, stride, padding, dilation)
         return make_meta((input.shape[0], weight.shape[0], *out), input.dtype)
     rows = zip(size, kernel, stride, padding, dilation, output_padding, strict=True)
     out = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, s, p, d, e in rows)
+    if min(out) <= 0:
+        raise RuntimeError(
+            f"Given input size per channel: ({' x '.join(map(str, size))}). Calculated output size "
+            f"per channel: ({' x '.join(map(str, out))}). Output size is too small"
+        )
     return make_meta((input.shape[0], weight.shape[1] * groups, *out), input.dtype)
 
 
-def _rounded(kernel: Callable[..., Array], found: dtype) -> Callable[..., Array]:
+def rounded(kernel: Callable[..., Array], found: dtype) -> Callable[..., Array]:
     """Compute half types in float32 and round once."""
     compute = numpy_compute(found)
     if compute == found.numpy:
@@ -172,8 +229,9 @@ def _kernel(
     column = (1, -1) + (1,) * (len(out) - 2)
 
     def call(x: Array, weight: Array, bias: Array | None = None) -> Array:
-        if 0 in out:
-            return np.zeros(out, x.dtype)
+        if 0 in out or not x.size:
+            made = np.zeros(out, x.dtype)
+            return made if bias is None else made + bias.reshape(column)
         if transposed:
             y = geometry.input_gradient(x, weight, out[2:])
         else:
@@ -182,7 +240,12 @@ def _kernel(
             y += bias.reshape(column)
         return y
 
-    return _rounded(call, spec.out.dtype)
+    return rounded(call, spec.out.dtype)
+
+
+def conjugate(x: Any) -> Any:
+    """The conjugate of a complex tensor; a real one as it is."""
+    return x.conj() if x.dtype.is_complex else x
 
 
 def _input_grad(
@@ -190,6 +253,7 @@ def _input_grad(
     transposed: bool, output_padding: Shape, groups: int,
 ) -> Any:  # fmt: skip
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    weight = conjugate(weight)
     if transposed:
         zero = (0,) * len(stride)
         return convolution(g, weight, None, transposed=False, output_padding=zero, **attrs)
@@ -201,6 +265,7 @@ def _weight_grad(
     transposed: bool, output_padding: Shape, groups: int,
 ) -> Any:  # fmt: skip
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    input = conjugate(input)
     pair = (g, input) if transposed else (input, g)
     return convolution_weight_grad(*pair, shape=tuple(weight_meta.shape), **attrs)
 
@@ -223,9 +288,13 @@ def _input_grad_kernel(
     spec: Spec, shape: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int
 ) -> Callable[..., Array]:
     geometry = Geometry(stride, padding, dilation, groups)
-    return _rounded(
-        lambda g, weight: geometry.input_gradient(g, weight, shape[2:]), spec.out.dtype
-    )
+
+    def call(g: Array, weight: Array) -> Array:
+        if not g.size or 0 in shape:
+            return np.zeros(shape, g.dtype)
+        return geometry.input_gradient(g, weight, shape[2:])
+
+    return rounded(call, spec.out.dtype)
 
 
 def _plain(
@@ -254,7 +323,7 @@ convolution_input_grad = Op(
             )
         ),
     },
-    grad_name="ConvolutionBackward",
+    grad_name="ConvolutionBackwardBackward0",
 )  # fmt: skip
 
 
@@ -262,7 +331,13 @@ def _weight_grad_kernel(
     spec: Spec, shape: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int
 ) -> Callable[..., Array]:
     geometry = Geometry(stride, padding, dilation, groups)
-    return _rounded(lambda x, g: geometry.weight_gradient(x, g, shape), spec.out.dtype)
+
+    def call(x: Array, g: Array) -> Array:
+        if not g.size or not x.size:
+            return np.zeros(shape, g.dtype)
+        return geometry.weight_gradient(x, g, shape)
+
+    return rounded(call, spec.out.dtype)
 
 
 convolution_weight_grad: Op = Op(
@@ -282,5 +357,5 @@ convolution_weight_grad: Op = Op(
             input, g, stride, padding, dilation, groups
         ),
     },
-    grad_name="ConvolutionBackward",
+    grad_name="ConvolutionBackwardBackward0",
 )  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES
-from rushlight.engine.core.shape import Shape
-from rushlight.engine.ir.graph import Meta
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype
+from rushlight.engine.core.shape import Shape, contiguous_strides
+from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import constant
 from rushlight.engine.ops.matmul import conj
 from rushlight.engine.ops.view import transpose
@@ -68,6 +68,15 @@ def require_same_type(a: Meta, b: Meta, function: str) -> None:
 def batch_of(meta: Meta) -> Shape:
     """The axes before the matrices."""
     return tuple(meta.shape[:-2])
+
+
+def column_major(meta: Meta, shape: Shape | None = None, dtype: dtype | None = None) -> Meta:
+    """Matrices whose columns lie one after the other in memory, as LAPACK returns them."""
+    shape = tuple(meta.shape) if shape is None else shape
+    strides = list(contiguous_strides(shape))
+    if len(shape) > 1:
+        strides[-2], strides[-1] = 1, max(shape[-2], 1)
+    return strided_meta(shape, tuple(strides), dtype or meta.dtype, meta.device)
 
 
 def swap(x: Any) -> Any:

@@ -21,6 +21,7 @@ from rushlight.engine.ops.linalg_checks import (
     LinAlgError,
     adjoint,
     batch_of,
+    column_major,
     first_bad,
     require_matrix,
     require_precise,
@@ -78,8 +79,8 @@ def _qr_infer(input: Meta, mode: str) -> tuple[Meta, Meta]:
     k = n if mode == "complete" else min(n, m)
     q_shape = (0,) if mode == "r" else (*batch_of(input), n, k)
     return (
-        make_meta(q_shape, input.dtype),
-        make_meta((*batch_of(input), k, m), input.dtype),
+        column_major(input, q_shape),
+        column_major(input, (*batch_of(input), k, m)),
     )
 
 
@@ -137,9 +138,9 @@ def _svd_infer(input: Meta, full: bool) -> tuple[Meta, Meta, Meta]:
     n, m = input.shape[-2:]
     k, batch = min(n, m), batch_of(input)
     return (
-        make_meta((*batch, n, n if full else k), input.dtype),
+        column_major(input, (*batch, n, n if full else k)),
         make_meta((*batch, k), input.dtype.to_real()),
-        make_meta((*batch, m if full else k, m), input.dtype),
+        column_major(input, (*batch, m if full else k, m)),
     )
 
 
@@ -209,7 +210,7 @@ def _eigh_infer(input: Meta, uplo: str) -> tuple[Meta, Meta]:
     if uplo.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {uplo}")
     require_precise(input, "linalg.eigh")
-    return make_meta(tuple(input.shape[:-1]), input.dtype.to_real()), input.like()
+    return make_meta(tuple(input.shape[:-1]), input.dtype.to_real()), column_major(input)
 
 
 def _eigh_kernel(spec: Spec, uplo: str) -> Callable[[Array], Any]:
@@ -241,7 +242,7 @@ def _eig_infer(input: Meta) -> tuple[Meta, Meta]:
     require_square(input, "linalg.eig")
     require_precise(input, "linalg.eig")
     kind = input.dtype.to_complex()
-    return make_meta(tuple(input.shape[:-1]), kind), input.like(dtype=kind)
+    return make_meta(tuple(input.shape[:-1]), kind), column_major(input, dtype=kind)
 
 
 def _eig_kernel(spec: Spec) -> Callable[[Array], Any]:

@@ -8,11 +8,11 @@ import numpy as np
 
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.op import composite, constant, hooks
-from rushlight.engine.ir.samples import S, t, tc
+from rushlight.engine.ir.samples import S, Sample, t, tc
 from rushlight.engine.ops import linalg_solve as records
 from rushlight.engine.ops import return_types
 from rushlight.engine.ops.blend import where_op
-from rushlight.engine.ops.linalg_checks import adjoint, require_matrix, swap
+from rushlight.engine.ops.linalg_checks import adjoint, require_matrix
 from rushlight.engine.ops.matmul import mm, product
 from rushlight.engine.ops.reduce_select import tensor_meta
 
@@ -167,11 +167,8 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:  # noqa: N803
     tensor([1.0000, 0.5000])
     """
     require_matrix(tensor_meta(A, "linalg.solve"), "linalg.solve")
-    if _is_vector(A, B):
-        return solve(A, B.unsqueeze(-1)).squeeze(-1)
-    if not left:
-        return swap(solve(swap(A), swap(B)))
-    return hooks.record(records.solve, (A, B), ())
+    vector = _is_vector(A, B)
+    return hooks.record(records.solve, (A, B), (bool(left) or vector, vector))
 
 
 @composite(namespaces=("linalg",), samples=(S(_SQUARE, t(3, 2)),))
@@ -227,11 +224,8 @@ def solve_triangular(
     tensor([[1.],
             [1.]])
     """
-    attrs = (bool(upper), bool(unitriangular))
-    if left:
-        return hooks.record(records.solve_triangular, (A, B), attrs)
-    attrs = (not upper, bool(unitriangular))
-    return swap(hooks.record(records.solve_triangular, (swap(A), swap(B)), attrs))
+    attrs = (bool(upper), bool(unitriangular), bool(left))
+    return hooks.record(records.solve_triangular, (A, B), attrs)
 
 
 @composite(
@@ -261,15 +255,10 @@ def triangular_solve(
 # Cholesky --------------------------------------------------------------------------------------
 
 _POSITIVE = t(3, 3, values=[[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
-_CHOLESKY = (S(_POSITIVE), S(_POSITIVE, upper=True), S(t(1, 1, low=0.5)),
-             S(tc(2, 2, values=[[2.0, 0.5 + 0.5j], [0.5 - 0.5j, 1.5]])))  # fmt: skip
-
-
-def _factor(a: Any, upper: bool) -> Any:
-    tensor_meta(a, "linalg.cholesky")
-    if upper:
-        return adjoint(hooks.record(records.cholesky, (adjoint(a),), ()))
-    return hooks.record(records.cholesky, (a,), ())
+# The gradient counts both triangles, though one is read: it has no numeric counterpart.
+_CHOLESKY = (Sample((_POSITIVE,), check_grad=False), S(t(1, 1, low=0.5)),
+             Sample((_POSITIVE,), {"upper": True}, check_grad=False),
+             Sample((tc(2, 2, values=[[2.0, 0.5 + 0.5j], [0.5 - 0.5j, 1.5]]),), check_grad=False))  # fmt: skip
 
 
 @composite(name="cholesky", namespaces=("linalg",), samples=_CHOLESKY)
@@ -290,7 +279,8 @@ def linalg_cholesky(A: Any, *, upper: bool = False) -> Any:  # noqa: N803
     tensor([[2., 0.],
             [1., 2.]])
     """
-    return _factor(A, upper)
+    tensor_meta(A, "linalg.cholesky")
+    return hooks.record(records.cholesky, (A,), (bool(upper),))
 
 
 @composite(method=True, samples=_CHOLESKY)
@@ -302,10 +292,11 @@ def cholesky(input: Any, upper: bool = False) -> Any:
     tensor([[2., 1.],
             [0., 2.]])
     """
-    return _factor(input, upper)
+    tensor_meta(input, "linalg.cholesky")
+    return hooks.record(records.cholesky_old, (input,), (bool(upper),))
 
 
-@composite(namespaces=("linalg",), samples=(S(_POSITIVE),))
+@composite(namespaces=("linalg",), samples=(Sample((_POSITIVE,), check_grad=False),))
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Any:  # noqa: N803
     """The Cholesky factor of positive-definite matrices, and 0 for each.
 
@@ -315,7 +306,7 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> A
     >>> torch.linalg.cholesky_ex(torch.eye(1)).info
     tensor(0, dtype=torch.int32)
     """
-    return return_types.linalg_cholesky_ex(_factor(A, upper), _no_info(tuple(A.shape[:-2])))
+    return return_types.linalg_cholesky_ex(linalg_cholesky(A, upper=upper), _no_info(tuple(A.shape[:-2])))
 
 
 # PyTorch's gradient of a factor has numbers in the triangle that is not read: not compared
@@ -386,6 +377,8 @@ def matrix_power(input: Any, n: int) -> Any:
     if n == 0:
         eye = np.eye(meta.shape[-1], dtype=meta.dtype.numpy)
         return constant(np.ascontiguousarray(np.broadcast_to(eye, tuple(meta.shape))))
+    if n == 1:
+        return input.clone().contiguous()
     return _power(input, n) if n > 0 else _power(inv(input), -n)
 
 

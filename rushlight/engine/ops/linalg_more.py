@@ -1,4 +1,4 @@
-"""Pseudo-inverses, least squares, the matrix exponential and LU: records and gradients."""
+"""Pseudo-inverses, least squares and the matrix exponential: records and gradients."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import int32, int64
-from rushlight.engine.core.shape import broadcast_shapes
-from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.core.dtype import FLOATING
+from rushlight.engine.core.shape import broadcast_shapes, contiguous_strides
+from rushlight.engine.ir.graph import Meta, make_meta, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.join import cat
 from rushlight.engine.ops.linalg_checks import (
@@ -19,11 +19,8 @@ from rushlight.engine.ops.linalg_checks import (
     require_matrix,
     require_precise,
     require_square,
-    table,
-    triangle,
 )
-from rushlight.engine.ops.linalg_solve import solve_triangular
-from rushlight.engine.ops.matmul import conj, product
+from rushlight.engine.ops.matmul import conj, in_compute_type, product
 
 Array = np.ndarray
 
@@ -93,47 +90,66 @@ pinv = Op(
 # least squares ---------------------------------------------------------------------------------
 
 
-def _lstsq_infer(a: Meta, b: Meta, rcond: Any) -> Meta:
+def _lstsq_infer(a: Meta, b: Meta, rcond: Any, vector: bool) -> tuple[Meta, Meta]:
     require_matrix(a, "torch.linalg.lstsq", "input")
     require_precise(a, "torch.linalg.lstsq")
-    if a.shape[-2] != b.shape[-2]:
-        raise RuntimeError("torch.linalg.lstsq: input.size(-2) should match other.size(-2)")
+    rows = b.shape[-1] if vector or b.ndim < 2 else b.shape[-2]
+    if a.shape[-2] != rows or b.ndim < 2 and not vector:
+        raise RuntimeError(
+            f"torch.linalg.lstsq: input.size(-2) should match other.size(-{1 if vector or b.ndim < 2 else 2})"
+        )
     if a.dtype is not b.dtype:
         raise RuntimeError(
             "torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's "
             f"dtype {a.dtype.name} and other's dtype {b.dtype.name}"
         )
-    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    return make_meta((*batch, a.shape[-1], b.shape[-1]), a.dtype)
+    columns = 1 if vector else b.shape[-1]
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-1] if vector else b.shape[:-2])
+    # LAPACK leaves the solution in the memory of the right side, which may have more rows.
+    longest = max(*a.shape[-2:], 1)
+    outer = contiguous_strides((*batch, longest * columns))[:-1]
+    if vector:
+        made = strided_meta((*batch, a.shape[-1]), (*outer, 1), a.dtype)
+    else:
+        made = strided_meta((*batch, a.shape[-1], columns), (*outer, 1, longest), a.dtype)
+    return made, make_meta((0,), a.dtype.to_real())
 
 
-def _lstsq_kernel(spec: Spec, rcond: Any) -> Callable[[Array, Array], Array]:
+def _lstsq_kernel(
+    spec: Spec, rcond: Any, vector: bool
+) -> Callable[[Array, Array], tuple[Array, Array]]:
     shape, out = tuple(spec.out.shape), spec.out.dtype.numpy
+    empty = np.zeros(0, spec.outs[1].dtype.numpy)
     if not spec.out.numel:
-        return lambda a, b: np.zeros(shape, out)
+        return lambda a, b: (np.zeros(shape, out), empty)
 
-    def compute(a: Array, b: Array) -> Array:
-        batch = shape[:-2]
+    def compute(a: Array, b: Array) -> tuple[Array, Array]:
+        if vector:
+            b = b[..., None]
+        batch = shape[:-1] if vector else shape[:-2]
         left, _ = each_matrix(np.broadcast_to(a, (*batch, *a.shape[-2:])))
         right, _ = each_matrix(np.broadcast_to(b, (*batch, *b.shape[-2:])))
         limit = max(a.shape[-2:]) * float(np.finfo(out).eps) if rcond is None else rcond
         made = [np.linalg.lstsq(x, y, limit)[0] for x, y in zip(left, right, strict=True)]
-        return np.asarray(made, out).reshape(shape)
+        return np.asarray(made, out).reshape(shape), empty
 
     return compute
 
 
 def _lstsq_grad(
-    g: Any, a: Any, b: Any, needs: tuple[bool, bool]
+    g0: Any, a: Any, b: Any, vector: bool, needs: tuple[bool, bool]
 ) -> tuple[Any, Any]:
+    if vector:
+        g0, b = g0.unsqueeze(-1), b.unsqueeze(-1)
     p = pinv(a, atol=None, rtol=None, hermitian=False)
-    to_b = product(conj(p), g, True, False)
-    to_a = pinv_grad(product(g, conj(b), False, True), a, p) if needs[0] else None
-    return to_a, to_b
+    to_b = product(conj(p), g0, True, False)
+    to_a = pinv_grad(product(g0, conj(b), False, True), a, p) if needs[0] else None
+    return to_a, to_b.squeeze(-1) if vector else to_b
 
 
+# the solution, and an empty tensor where the residuals of other methods stand
 lstsq = Op(
-    "lstsq_(Tensor a, Tensor b, float? rcond)",
+    "lstsq_(Tensor a, Tensor b, float? rcond, bool vector)",
     kind=OTHER,
     infer=_lstsq_infer,
     kernel=_lstsq_kernel,
@@ -148,7 +164,8 @@ lstsq = Op(
 
 def _exp_infer(input: Meta) -> Meta:
     require_square(input, "linalg.matrix_exp")
-    require_precise(input, "linalg.matrix_exp")
+    if input.dtype.category < FLOATING:
+        require_precise(input, "linalg.matrix_exp")
     return input.like()
 
 
@@ -158,7 +175,7 @@ def _exp_kernel(spec: Spec) -> Callable[[Array], Array]:
     shape, out = tuple(spec.out.shape), spec.out.dtype.numpy
     if not spec.out.numel:
         return lambda x: np.zeros(shape, out)
-    return lambda x: np.asarray(expm(x), out)
+    return in_compute_type(spec, lambda x: np.asarray(expm(x), x.dtype))
 
 
 def _exp_grad(g: Any, input: Any) -> Any:
@@ -179,91 +196,4 @@ matrix_exp = Op(
     kernel=_exp_kernel,
     grad={"input": _exp_grad},
     grad_name="LinalgMatrixExp",
-)
-
-
-# LU --------------------------------------------------------------------------------------------
-
-
-def _lu_infer(input: Meta) -> tuple[Meta, Meta]:
-    require_matrix(input, "torch.lu_factor")
-    require_precise(input, "torch.lu_factor")
-    k = min(input.shape[-2:])
-    return input.like(), make_meta((*batch_of(input), k), int32)
-
-
-def _lu_kernel(spec: Spec) -> Callable[[Array], tuple[Array, Array]]:
-    from scipy.linalg.lapack import get_lapack_funcs
-
-    factor = get_lapack_funcs("getrf", dtype=spec.out.dtype.numpy)
-    shape = tuple(spec.outs[1].shape)
-
-    def compute(x: Array) -> tuple[Array, Array]:
-        matrices, _ = each_matrix(x)
-        made = np.empty(matrices.shape, x.dtype)
-        pivots = np.empty((len(matrices), shape[-1]), np.int32)
-        for number, matrix in enumerate(matrices if x.size else ()):
-            made[number], found, _ = factor(matrix)
-            pivots[number] = found + 1
-        return made.reshape(x.shape), pivots.reshape(shape)
-
-    return compute
-
-
-def _lu_grad(g0: Any, result: Any, result1: Any) -> Any:
-    n, m = result.shape[-2:]
-    if n != m:
-        raise RuntimeError(
-            "linalg.lu: the gradient of the decomposition is only known for square matrices"
-        )
-    strict, rest = triangle(n, n, False, 0.0), triangle(n, n, True, 1.0)
-    lower = result * table(strict, result) + table(np.eye(n), result)
-    upper = result * table(rest, result)
-    from_lower = product(conj(lower), g0 * table(strict, result), True, False)
-    from_upper = product(g0 * table(rest, result), conj(upper), False, True)
-    inner = from_lower * table(strict, result) + from_upper * table(rest, result)
-    half = solve_triangular(adjoint(lower), inner, upper=True, unitriangular=True)
-    made = adjoint(solve_triangular(upper, adjoint(half), upper=True, unitriangular=False))
-    return product(permutation(result1, rows=n).to(made.dtype), made)
-
-
-# both factors in one matrix (the ones on the lower one's diagonal left out), and the row swaps
-lu_factor = Op(
-    "lu_factor_(Tensor input)",
-    kind=OTHER,
-    infer=_lu_infer,
-    kernel=_lu_kernel,
-    grad={"input": _lu_grad},
-    grad_name="LinalgLuFactorEx",
-    differentiable=1,
-)
-
-
-def swapped_rows(pivots: Array, rows: int) -> Array:
-    """The order of the rows after the swaps that pivots (counted from 1) tell."""
-    order = np.arange(rows)
-    for k, pivot in enumerate(pivots):
-        order[[k, pivot - 1]] = order[[pivot - 1, k]]
-    return order
-
-
-def _permutation_kernel(spec: Spec, rows: int) -> Callable[[Array], Array]:
-    shape = tuple(spec.out.shape)
-
-    def compute(pivots: Array) -> Array:
-        listed = pivots.reshape(-1, pivots.shape[-1])
-        made = np.zeros((len(listed), rows, rows), np.int64)
-        for number, found in enumerate(listed):
-            made[number, swapped_rows(found, rows), np.arange(rows)] = 1
-        return made.reshape(shape)
-
-    return compute
-
-
-# P with A = P L U, as a matrix of zeros and ones
-permutation = Op(
-    "permutation(Tensor input, int rows)",
-    kind=OTHER,
-    infer=lambda input, rows: make_meta((*input.shape[:-1], rows, rows), int64),
-    kernel=_permutation_kernel,
 )

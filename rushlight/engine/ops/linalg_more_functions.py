@@ -12,14 +12,18 @@ from rushlight.engine.ir.op import composite, constant, hooks
 from rushlight.engine.ir.samples import S, Sample, t, tc, ti
 from rushlight.engine.ops import linalg_more as records
 from rushlight.engine.ops import return_types
-from rushlight.engine.ops.join import stack
+from rushlight.engine.ops.blend import where_op
+from rushlight.engine.ops.join import cat
 from rushlight.engine.ops.linalg_checks import require_matrix
 from rushlight.engine.ops.linalg_decompose_functions import eigvalsh, svdvals
 from rushlight.engine.ops.linalg_functions import inv, solve
 from rushlight.engine.ops.linalg_norm import matrix_norm
+from rushlight.engine.ops.linalg_solve import inverse_or_infinite
 from rushlight.engine.ops.matmul import conj
-from rushlight.engine.ops.reduce import sum_
+from rushlight.engine.ops.matmul_functions import vdot
+from rushlight.engine.ops.reduce_products import trace as trace_record
 from rushlight.engine.ops.reduce_select import tensor_meta
+from rushlight.engine.ops.scan_functions import cumprod
 
 _TALL = t(4, 3, values=[[2.0, 1.0, 0.0], [0.5, 3.0, -1.0], [1.0, -0.5, 1.5], [0.0, 1.0, 1.0]])
 _WIDE = t(2, 3, values=[[2.0, 1.0, 0.5], [0.5, -3.0, 1.0]])
@@ -162,23 +166,21 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:  # n
             "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
         )
     require_matrix(tensor_meta(A, "torch.linalg.lstsq"), "torch.linalg.lstsq", "input")
-    vectors = B.ndim == A.ndim - 1 and tuple(B.shape) == tuple(A.shape[:-1])
-    right = B.unsqueeze(-1) if vectors else B
-    made = hooks.record(records.lstsq, (A, right), (_number(rcond),))
-    values = svdvals(A.detach())
+    vector = B.ndim == A.ndim - 1 and (B.ndim == 1 or tuple(B.shape[:-1]) == tuple(A.shape[:-2]))
+    made, residuals = hooks.record(records.lstsq, (A, B), (_number(rcond), vector))
     empty = constant(np.zeros(0, A.dtype.to_real().numpy))
-    residuals = made.reshape((-1,)).narrow(0, 0, 0)
     if driver not in (None, "gelsy") and A.shape[-2] > A.shape[-1]:
-        residuals = ((A @ made - right).abs() ** 2).sum(-2)
-    rank = constant(np.zeros(0, np.int64)) if driver == "gels" else matrix_rank(
-        A.detach(), atol=0.0, rtol=_number(rcond)
-    )
-    return return_types.linalg_lstsq(
-        made.squeeze(-1) if vectors else made,
-        residuals,
-        rank,
-        values if driver in ("gelsd", "gelss") else empty,
-    )
+        columns = (made.unsqueeze(-1), B.unsqueeze(-1)) if vector else (made, B)
+        residuals = ((A @ columns[0] - columns[1]).abs() ** 2).sum(-2)
+    known = A.detach()
+    if driver == "gels":
+        rank = constant(np.zeros(0, np.int64))
+    elif B.numel():
+        rank = matrix_rank(known, rtol=_number(rcond))
+    else:
+        rank = constant(np.zeros(tuple(A.shape[:-2]), np.int64))
+    values = svdvals(known) if driver in ("gelsd", "gelss") else empty
+    return return_types.linalg_lstsq(made, residuals, rank, values)
 
 
 # functions of matrices -------------------------------------------------------------------------
@@ -219,7 +221,8 @@ def cond(A: Any, p: Any = None) -> Any:  # noqa: N803
         largest, smallest = values.select(-1, 0), values.select(-1, -1)
         return smallest / largest if p == -2 else largest / smallest
     records.require_square(meta, f"linalg.cond(ord={p})")
-    return matrix_norm(A, p) * matrix_norm(inv(A), p)
+    size = matrix_norm(hooks.record(inverse_or_infinite, (A,), ()), p)
+    return where_op(size == inf, inf, matrix_norm(A, p) * size)
 
 
 @composite(namespaces=("linalg",), samples=(S(t(3)), S(ti(2, 3), N=4)))
@@ -235,10 +238,8 @@ def vander(x: Any, N: Any = None) -> Any:  # noqa: N803
     count = x.shape[-1] if N is None else N
     if count <= 1:
         raise RuntimeError("N must be greater than 1.")
-    powers = [x * 0 + 1]
-    for _ in range(count - 1):
-        powers.append(powers[-1] * x)
-    return stack(powers, -1)
+    powers = cumprod(x.unsqueeze(-1).expand((*x.shape, count - 1)), -1)
+    return cat([powers.new_ones((*x.shape, 1)), powers], -1)
 
 
 @composite(
@@ -252,6 +253,8 @@ def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     >>> torch.linalg.vecdot(torch.tensor([[1, 2], [3, 4]]), torch.tensor([1, 1]))
     tensor([3, 7])
     """
+    if x.ndim == y.ndim == 1:
+        return vdot(x, y)
     return (conj(x) * y).sum(dim)
 
 
@@ -305,8 +308,5 @@ def trace(input: Any) -> Any:
     >>> torch.trace(torch.tensor([[1, 2], [3, 4]]))
     tensor(5)
     """
-    meta = tensor_meta(input, "trace")
-    if meta.ndim != 2:
-        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {meta.ndim}")
-    mask = constant(np.eye(*meta.shape, dtype=meta.dtype.numpy))
-    return sum_(input * mask, dims=(0, 1), keepdim=False, dtype=None)
+    tensor_meta(input, "trace")
+    return hooks.record(trace_record, (input,), ())

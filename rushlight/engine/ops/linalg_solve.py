@@ -15,6 +15,8 @@ from rushlight.engine.ops.linalg_checks import (
     adjoint,
     bad_minor,
     batch_of,
+    column_major,
+    each_matrix,
     first_bad,
     require_matrix,
     require_precise,
@@ -34,7 +36,7 @@ def _square_infer(function: str) -> Callable[..., Meta]:
     def infer(input: Meta, *attrs: Any) -> Meta:
         require_square(input, function)
         require_precise(input, function)
-        return input.like()
+        return column_major(input)
 
     return infer
 
@@ -43,7 +45,7 @@ def _square_infer(function: str) -> Callable[..., Meta]:
 
 
 def _inverse_kernel(spec: Spec) -> Callable[[Array], Array]:
-    def inverse(x: Array) -> Array:
+    def compute(x: Array) -> Array:
         try:
             return np.linalg.inv(x)
         except np.linalg.LinAlgError:
@@ -53,7 +55,21 @@ def _inverse_kernel(spec: Spec) -> Callable[[Array], Array]:
                 "be completed because the input matrix is singular."
             ) from None
 
-    return inverse
+    return compute
+
+
+def _inverse_or_infinite_kernel(spec: Spec) -> Callable[[Array], Array]:
+    def one(matrix: Array) -> Array:
+        try:
+            return np.linalg.inv(matrix)
+        except np.linalg.LinAlgError:
+            return np.full_like(matrix, np.inf)
+
+    def compute(x: Array) -> Array:
+        made = [one(matrix) for matrix in each_matrix(x)[0]]
+        return np.asarray(made, x.dtype).reshape(x.shape)
+
+    return compute
 
 
 def _inverse_grad(g: Any, result: Any) -> Any:
@@ -61,15 +77,20 @@ def _inverse_grad(g: Any, result: Any) -> Any:
     return -product(product(result, g, True, False), result, False, True)
 
 
-inverse = Op(
-    "inverse_(Tensor input)",
-    kind=OTHER,
-    infer=_square_infer("linalg.inv"),
-    kernel=_inverse_kernel,
-    grad={"input": _inverse_grad},
-    grad_name="LinalgInvEx",
-    may_fail=True,
-)
+def _inverse(name: str, kernel: Callable[[Spec], Callable[[Array], Array]], may_fail: bool) -> Op:
+    return Op(
+        f"{name}(Tensor input)",
+        kind=OTHER,
+        infer=_square_infer("linalg.inv"),
+        kernel=kernel,
+        grad={"input": _inverse_grad},
+        grad_name="LinalgInvEx",
+        may_fail=may_fail,
+    )
+
+
+inverse = _inverse("inverse_", _inverse_kernel, True)
+inverse_or_infinite = _inverse("inverse_or_infinite", _inverse_or_infinite_kernel, False)
 
 
 # determinants ----------------------------------------------------------------------------------
@@ -176,16 +197,22 @@ def require_fit(a: Meta, b: Meta, function: str) -> None:
         )
 
 
-def _solve_infer(a: Meta, b: Meta) -> Meta:
+def _solve_infer(a: Meta, b: Meta, left: bool, vector: bool) -> Meta:
     require_square(a, "linalg.solve")
     require_precise(a, "linalg.solve")
     require_same_type(a, b, "linalg.solve")
-    require_fit(a, b, "linalg.solve")
-    return make_meta((*broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), a.dtype)
+    batch = a.shape[:-2]
+    if vector:
+        require_fit(a, b.like((*b.shape, 1)), "linalg.solve")
+        return column_major(a, (*broadcast_shapes(batch, b.shape[:-1]), b.shape[-1]))
+    n, m = b.shape[-2:] if left else b.shape[-2:][::-1]
+    require_fit(a, b.like((n, m)), "linalg.solve")
+    shape = (*broadcast_shapes(batch, b.shape[:-2]), *b.shape[-2:])
+    return column_major(a, shape) if left else a.like(shape)
 
 
-def _solve_kernel(spec: Spec) -> Callable[[Array, Array], Array]:
-    def compute(a: Array, b: Array) -> Array:
+def _solve_kernel(spec: Spec, left: bool, vector: bool) -> Callable[[Array, Array], Array]:
+    def columns(a: Array, b: Array) -> Array:
         try:
             return np.linalg.solve(a, b)
         except np.linalg.LinAlgError:
@@ -194,69 +221,91 @@ def _solve_kernel(spec: Spec) -> Callable[[Array, Array], Array]:
                 f"torch.linalg.solve: {note}The solver failed because the input matrix is singular."
             ) from None
 
-    return compute
+    if vector:
+        return lambda a, b: columns(a, b[..., None])[..., 0]
+    if not left:
+        return lambda a, b: columns(a.swapaxes(-1, -2), b.swapaxes(-1, -2)).swapaxes(-1, -2)
+    return columns
 
 
-solve: Op = Op(
-    "solve_(Tensor a, Tensor b)",
+def _solve_grad(
+    g: Any, a: Any, result: Any, left: bool, vector: bool, needs: tuple[bool, bool]
+) -> tuple[Any, Any]:
+    to_b = solve(adjoint(a), g, left=left, vector=vector)
+    if not needs[0]:
+        return None, to_b
+    if vector:
+        return -product(to_b.unsqueeze(-1), conj(result).unsqueeze(-1), False, True), to_b
+    if left:
+        return -product(to_b, conj(result), False, True), to_b
+    return -product(conj(result), to_b, True, False), to_b
+
+
+# X with a X = b, or X a = b; ``vector``: b and X are without the axis of columns
+solve = Op(
+    "solve_(Tensor a, Tensor b, bool left, bool vector)",
     kind=OTHER,
     infer=_solve_infer,
     kernel=_solve_kernel,
-    grad={
-        "a": lambda g, a, result: -product(solve(adjoint(a), g), conj(result), False, True),
-        "b": lambda g, a: solve(adjoint(a), g),
-    },
+    grad={"a, b": _solve_grad},
     grad_name="LinalgSolveEx",
     may_fail=True,
 )
 
 
-def _triangular_infer(a: Meta, b: Meta, upper: bool, unitriangular: bool) -> Meta:
+def _triangular_infer(a: Meta, b: Meta, upper: bool, unitriangular: bool, left: bool) -> Meta:
     function = "linalg.solve_triangular"
     require_square(a, function)
     require_matrix(b, function, "B")
     require_same_type(a, b, function)
-    require_fit(a, b, function)
-    return make_meta((*broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), a.dtype)
+    n, m = b.shape[-2:] if left else b.shape[-2:][::-1]
+    require_fit(a, b.like((n, m)), function)
+    return column_major(a, (*broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]))
 
 
 def _triangular_kernel(
-    spec: Spec, upper: bool, unitriangular: bool
+    spec: Spec, upper: bool, unitriangular: bool, left: bool
 ) -> Callable[[Array, Array], Array]:
     from scipy.linalg.blas import get_blas_funcs
 
     shape, out = tuple(spec.out.shape), spec.out.dtype.numpy
     batch, (n, m) = shape[:-2], shape[-2:]
+    size = n if left else m
     multiply = get_blas_funcs("trsm", dtype=out)
 
     def compute(a: Array, b: Array) -> Array:
         if not spec.out.numel:
             return np.zeros(shape, out)
-        left = np.broadcast_to(a, (*batch, n, n)).reshape(-1, n, n)
-        right = np.broadcast_to(b, shape).reshape(-1, n, m)
-        made = np.empty(right.shape, out)
-        for matrix, given, place in zip(left, right, made, strict=True):
-            place[...] = multiply(1.0, matrix, given, lower=not upper, diag=unitriangular)
+        factors = np.broadcast_to(a, (*batch, size, size)).reshape(-1, size, size)
+        given = np.broadcast_to(b, shape).reshape(-1, n, m)
+        made = np.empty(given.shape, out)
+        for factor, side, place in zip(factors, given, made, strict=True):
+            place[...] = multiply(
+                1.0, factor, side, side=not left, lower=not upper, diag=unitriangular
+            )
         return made.reshape(shape)
 
     return compute
 
 
 def _triangular_grad(
-    g: Any, a: Any, result: Any, a_meta: Meta, upper: bool, unitriangular: bool,
+    g: Any, a: Any, result: Any, a_meta: Meta, upper: bool, unitriangular: bool, left: bool,
     needs: tuple[bool, bool],
 ) -> tuple[Any, Any]:  # fmt: skip
-    to_b = solve_triangular(adjoint(a), g, upper=not upper, unitriangular=unitriangular)
+    to_b = solve_triangular(
+        adjoint(a), g, upper=not upper, unitriangular=unitriangular, left=left
+    )
     if not needs[0]:
         return None, to_b
     n = a_meta.shape[-1]
     mask = table(triangle(n, n, upper, 0.0 if unitriangular else 1.0), result)
-    return -product(to_b, conj(result), False, True) * mask, to_b
+    first, second = (to_b, conj(result)) if left else (conj(result), to_b)
+    return -product(first, second, not left, left) * mask, to_b
 
 
 # only one triangle of ``a`` is read, ones instead of its diagonal if ``unitriangular``
 solve_triangular = Op(
-    "solve_triangular_(Tensor a, Tensor b, bool upper, bool unitriangular)",
+    "solve_triangular_(Tensor a, Tensor b, bool upper, bool unitriangular, bool left=True)",
     kind=MATMUL,
     infer=_triangular_infer,
     kernel=_triangular_kernel,
@@ -268,10 +317,10 @@ solve_triangular = Op(
 # Cholesky --------------------------------------------------------------------------------------
 
 
-def _cholesky_kernel(spec: Spec) -> Callable[[Array], Array]:
-    def compute(x: Array) -> Array:
+def _cholesky_kernel(spec: Spec, upper: bool) -> Callable[[Array], Array]:
+    def factor(x: Array) -> Array:
         try:
-            return np.linalg.cholesky(x)
+            return np.linalg.cholesky(x, upper=upper)
         except np.linalg.LinAlgError:
             note, order = first_bad(x, bad_minor)
             raise LinAlgError(
@@ -280,27 +329,34 @@ def _cholesky_kernel(spec: Spec) -> Callable[[Array], Array]:
                 "positive-definite)."
             ) from None
 
-    return compute
+    return factor
 
 
-def _cholesky_grad(g: Any, result: Any) -> Any:
-    n = result.shape[-1]
-    inner = product(conj(result), g, True, False)
+def _cholesky_grad(g: Any, result: Any, upper: bool) -> Any:
+    lower, turned = (adjoint(result), result) if upper else (result, adjoint(result))
+    if upper:
+        g = adjoint(g)
+    n = lower.shape[-1]
+    inner = product(conj(lower), g, True, False)
     inner = inner * table(triangle(n, n, False, 1.0), result)
     inner = inner + adjoint(inner * table(triangle(n, n, False, 0.0), result))
-    upper = adjoint(result)
-    half = solve_triangular(upper, inner, upper=True, unitriangular=False)
-    made = adjoint(solve_triangular(upper, adjoint(half), upper=True, unitriangular=False))
+    half = solve_triangular(turned, inner, upper=True, unitriangular=False)
+    made = solve_triangular(lower, half, upper=False, unitriangular=False, left=False)
     return made / 2
 
 
-# the lower factor; only the lower triangle of the input is read
-cholesky = Op(
-    "cholesky_(Tensor input)",
-    kind=OTHER,
-    infer=_square_infer("linalg.cholesky"),
-    kernel=_cholesky_kernel,
-    grad={"input": _cholesky_grad},
-    grad_name="LinalgCholeskyEx",
-    may_fail=True,
-)
+def _cholesky(name: str, grad_name: str) -> Op:
+    return Op(
+        f"{name}(Tensor input, bool upper)",
+        kind=OTHER,
+        infer=_square_infer("linalg.cholesky"),
+        kernel=_cholesky_kernel,
+        grad={"input": _cholesky_grad},
+        grad_name=grad_name,
+        may_fail=True,
+    )
+
+
+# the lower or upper factor; only that triangle of the input is read
+cholesky = _cholesky("cholesky_ex_", "LinalgCholeskyEx")
+cholesky_old = _cholesky("cholesky_", "Cholesky")

@@ -11,6 +11,7 @@ from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import composite
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
+from rushlight.engine.ops.arithmetic_inplace import fill
 from rushlight.engine.ops.loss import (
     MEAN,
     NONE,
@@ -403,7 +404,7 @@ def _variances(input: Any, var: Any) -> Any:
     if not isinstance(var, TensorBase):
         if var < 0:
             raise ValueError("var has negative entry/entries")
-        return input.new_full(input.shape, var)
+        return fill(input.detach(), float(var))
     shape, wanted = tuple(var.shape), tuple(input.shape)
     if shape != wanted:
         if wanted[:-1] == shape:

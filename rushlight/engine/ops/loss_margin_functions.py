@@ -52,6 +52,8 @@ def hinge_embedding_loss(
     """
     how = reduction_of(reduction, size_average, reduce)
     zeros = input.new_zeros(())
+    if not input.dtype.is_floating_point:
+        margin = int(margin)  # PyTorch keeps integers what they are
     apart = where(target != 1, (margin - input).clamp_min(0), zeros)
     return reduce_loss(apart + where(target != -1, input, zeros), how)
 

@@ -152,4 +152,4 @@ def round(input: Any, *, decimals: int = 0) -> Any:
     >>> torch.round(torch.tensor([0.5, 1.5, -2.7]))
     tensor([ 0.,  2., -3.])
     """
-    return round_decimals(input, decimals=decimals) if decimals else round_whole.quick(input)
+    return round_decimals.fixed(int(decimals))(input) if decimals else round_whole.quick(input)

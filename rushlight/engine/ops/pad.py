@@ -11,6 +11,7 @@ from rushlight.engine.core.shape import Shape, contiguous_strides, is_channels_l
 from rushlight.engine.ir.graph import Meta, TensorBase, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
+from rushlight.engine.ops.elementwise import broadcast_meta
 from rushlight.engine.ops.index import add_rows
 from rushlight.engine.ops.view import numpy_sum
 
@@ -19,6 +20,8 @@ Array = np.ndarray
 
 def padded_meta(input: Meta, pad: Shape) -> Meta:
     """The shape after padding, the last axis first in ``pad``; channels-last layout is kept."""
+    if not any(pad):
+        return broadcast_meta((input,), input.dtype)
     shape = list(input.shape)
     for place in range(len(pad) // 2):
         axis = input.ndim - 1 - place
@@ -42,7 +45,8 @@ def _constant_infer(input: Meta, value: Meta, pad: Shape) -> Meta:
     made = padded_meta(input, pad)
     for place in range(len(pad) // 2):
         axis = input.ndim - 1 - place
-        if made.shape[axis] < 0:
+        cut = min(pad[2 * place], 0) + min(pad[2 * place + 1], 0)
+        if input.shape[axis] + cut < 0:
             raise RuntimeError(
                 f"narrow(): length must be non-negative.\nThe input has size {list(input.shape)}; "
                 f"padding by {pad[2 * place]} and {pad[2 * place + 1]} leaves nothing of "
@@ -183,6 +187,15 @@ def _check_reflect(meta: Meta, pad: Shape) -> None:
             )
 
 
+def _check_sizes(meta: Meta, count: int) -> None:
+    batched = meta.ndim == count + 2
+    if 0 in meta.shape[batched:]:
+        raise RuntimeError(
+            f"Expected {count + 1}D or {count + 2}D (batch mode) tensor with possibly 0 batch size "
+            f"and other non-zero dimensions for input, but got: {list(meta.shape)}"
+        )
+
+
 def _check_circular(meta: Meta, pad: Shape) -> None:
     for place in range(len(pad) // 2):
         size = meta.shape[meta.ndim - 1 - place]
@@ -207,6 +220,7 @@ def _pad_own(input: Any, pad: Shape, mode: str) -> Any:
     if mode == "circular":
         _check_circular(meta, pad)
         return hooks.record(CIRCULAR, (input,), (pad,))
+    _check_sizes(meta, count)
     if mode == "reflect":
         _check_reflect(meta, pad)
     ops = REFLECT if mode == "reflect" else REPLICATE

@@ -236,6 +236,8 @@ def _shuffle_infer(input: Meta, factor: int) -> Meta:
 
 def _unshuffle_kernel(spec: Spec, factor: int) -> Callable[[Array], Array]:
     out = tuple(spec.out.shape)
+    if not spec.out.numel:
+        return lambda x: np.empty(out, x.dtype)
     lead, (channels, height, width) = out[:-3], out[-3:]
     sizes = (*lead, channels // factor**2, height, factor, width, factor)
     first = len(lead)
@@ -244,6 +246,8 @@ def _unshuffle_kernel(spec: Spec, factor: int) -> Callable[[Array], Array]:
 
 
 def _unshuffle_infer(input: Meta, factor: int) -> Meta:
+    if not input.numel:
+        return input.like()  # PyTorch leaves the shape of an empty tensor as it is
     shape = list(input.shape)
     shape[-3] *= factor * factor
     shape[-2] //= factor

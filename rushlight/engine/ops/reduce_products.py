@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import bool_, dtype, int64, uint8
+from rushlight.engine.core.dtype import FLOATING, bool_, dtype, int64, uint8
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
-from rushlight.engine.ir.op import REDUCTION, Op, Spec
+from rushlight.engine.ir.op import REDUCTION, Op, Spec, constant
 from rushlight.engine.ops.elementwise import as_floating, numpy_compute
 from rushlight.engine.ops.reduce import (
     sum_infer,
@@ -196,4 +196,30 @@ logsumexp = Op(
     kernel=_logsumexp_kernel,
     grad={"input": _logsumexp_grad},
     grad_name="Logsumexp",
+)
+
+
+# the sum of a diagonal -------------------------------------------------------------------------
+
+
+def _trace_infer(input: Meta) -> Meta:
+    if input.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
+    return make_meta((), input.dtype if input.dtype.category >= FLOATING else int64)
+
+
+def _trace_kernel(spec: Spec) -> Callable[[Array], Array]:
+    out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
+    return lambda x: np.asarray(np.trace(x.astype(compute, copy=False)), compute).astype(out)
+
+
+trace = Op(
+    "trace_(Tensor input)",
+    kind=REDUCTION,
+    infer=_trace_infer,
+    kernel=_trace_kernel,
+    grad={
+        "input": lambda g, input_meta: g * constant(np.eye(*input_meta.shape, dtype=g.dtype.numpy))
+    },
+    grad_name="Trace",
 )

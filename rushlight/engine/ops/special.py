@@ -21,7 +21,6 @@ from rushlight.engine.ops.blend import range_backward
 from rushlight.engine.ops.elementwise import (
     FLOAT,
     as_floating,
-    broadcast_meta,
     numpy_kernel,
     pointwise,
 )
@@ -245,7 +244,7 @@ def polygamma(n: int, input: Any) -> Any:
     """
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
-    return polygamma_op(input, n=int(n))
+    return polygamma_op.fixed(int(n))(input)
 
 
 @composite(name="polygamma", namespaces=(), method=True, inplace=True)
@@ -257,7 +256,7 @@ def polygamma_method(self: Any, n: int) -> Any:
 def _mvlgamma_infer(input: Meta, p: int) -> Meta:
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
-    return broadcast_meta((input,), as_floating(input.dtype))
+    return input.like(dtype=as_floating(input.dtype))
 
 
 def _mvlgamma_kernel(spec: Spec, p: int) -> Callable[..., Any]:
@@ -304,7 +303,7 @@ def mvlgamma(input: Any, p: int) -> Any:
     >>> torch.mvlgamma(torch.tensor([2.0, 3.0]), 2)
     tensor([0.4516, 1.5502])
     """
-    return mvlgamma_op(input, p=int(p))
+    return mvlgamma_op.fixed(int(p))(input)
 
 
 @composite(namespaces=("special",), samples=_MVLGAMMA)
@@ -315,7 +314,7 @@ def multigammaln(input: Any, p: int) -> Any:
     >>> torch.special.multigammaln(torch.tensor([2.0]), 2)
     tensor([0.4516])
     """
-    return mvlgamma_op(input, p=int(p))
+    return mvlgamma_op.fixed(int(p))(input)
 
 
 @composite(namespaces=("special",), samples=lgamma.samples)
@@ -398,7 +397,7 @@ def logit(input: Any, eps: float | None = None) -> Any:
     >>> torch.logit(torch.tensor([0.5, 0.9]))
     tensor([0.0000, 2.1972])
     """
-    return logit_op(input, eps=eps)
+    return logit_op.fixed(eps)(input)
 
 
 def _entr(x: Any) -> Any:

@@ -92,6 +92,8 @@ permute: Op = Op(
 
 
 def _swap(ndim: int, dim0: int, dim1: int) -> Shape:
+    if not ndim:
+        return ()
     dims = list(range(ndim))
     dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
     return tuple(dims)
@@ -333,7 +335,17 @@ def _scatter_kernel(spec: Spec, chain: tuple[Spec, ...]) -> Any:
     return scatter
 
 
+def _laid_out(g: Any, chain: tuple[Spec, ...]) -> Any:
+    """A gradient that lies in memory like the whole: views of it exist only then."""
+    whole = chain[0].inputs[0]
+    assert whole is not None
+    if g._value.meta.strides == whole.strides:
+        return g
+    return as_layout(g, strides=whole.strides)
+
+
 def _part_of(g: Any, chain: tuple[Spec, ...]) -> Any:
+    g = _laid_out(g, chain)
     for step in chain:
         g = step.op(g, **dict(zip(step.op.attr_names, step.attrs, strict=True)))
     return g
@@ -375,19 +387,22 @@ def _embed_kernel(spec: Spec, whole: Meta, chain: tuple[Spec, ...]) -> Callable[
     return embed
 
 
-view_scatter: Op = Op(
-    "view_scatter(Tensor input, Tensor source, View[] chain)",
-    kind=OTHER,
-    infer=lambda input, source, chain: input,
-    kernel=_scatter_kernel,
-    grad={
-        "input": lambda g, source_meta, chain: view_scatter(
-            g, zeros(shape=tuple(source_meta.shape), dtype=source_meta.dtype), chain=chain
-        ),
-        "source": lambda g, chain: _part_of(g, chain),
-    },
-    grad_name="CopySlices",
-)
+def scattering(name: str, grad_name: str) -> Op:
+    """An operator for a copy of its input with the part a chain of views leads to replaced."""
+    return Op(
+        f"{name}(Tensor input, Tensor source, View[] chain)",
+        kind=OTHER,
+        infer=lambda input, source, chain: input,
+        kernel=_scatter_kernel,
+        grad={
+            "input": lambda g, chain: view_scatter(_laid_out(g, chain), 0.0, chain=chain),
+            "source": lambda g, chain: _part_of(g, chain),
+        },
+        grad_name=grad_name,
+    )
+
+
+view_scatter = scattering("view_scatter", "CopySlices")
 
 view_embed = Op(
     "view_embed(Tensor input, Meta whole, View[] chain)",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.engine.core.shape import normalize_dim
-from rushlight.engine.ir.graph import Meta, TensorBase
-from rushlight.engine.ir.op import OTHER, Op, composite, hooks
-from rushlight.engine.ir.samples import ErrorSample, S, t
+from rushlight.engine.core.shape import contiguous_strides, normalize_dim
+from rushlight.engine.ir.op import Op, composite, hooks
+from rushlight.engine.ir.samples import ErrorSample, S, Sample, t
 from rushlight.engine.ops.rearrange_functions import two_axes
-from rushlight.engine.ops.view import part_of, scatter_kernel, select, slice_, zeros
+from rushlight.engine.ops.view import as_layout, overlaps, scattering, select, slice_
 from rushlight.engine.ops.view_window import as_strided as strided_op
 from rushlight.engine.ops.view_window import diagonal as diagonal_op
 from rushlight.engine.ops.view_window import span_of
@@ -95,10 +94,10 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
             [1, 3]])
     """
     sizes, strides, offset = _strided_attrs(input, size, stride, storage_offset)
-    whole = hooks.whole(input)
-    meta = whole._value.meta
-    room = span_of(tuple(meta.shape), meta.strides) * meta.dtype.itemsize
     span = span_of(sizes, strides)
+    whole, moved = hooks.memory(input, offset, span)
+    meta = whole._value.meta
+    room = (span_of(tuple(meta.shape), meta.strides) + offset - moved) * meta.dtype.itemsize
     need = (offset + span) * meta.dtype.itemsize
     if span and need > room:
         raise RuntimeError(
@@ -106,44 +105,109 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
             f"and itemsize {meta.dtype.itemsize} requiring a storage size of {need} are out of "
             f"bounds for storage of size {room}"
         )
-    return hooks.record(strided_op, (whole,), (sizes, strides, offset))
+    return hooks.record(strided_op, (whole,), (sizes, strides, moved))
 
 
 # a part replaced -------------------------------------------------------------------------------
 
+select_scatter_op = scattering("select_scatter", "SelectScatter")
+slice_scatter_op = scattering("slice_scatter", "SliceScatter")
+diagonal_scatter_op = scattering("diagonal_scatter", "DiagonalScatter")
+strided_scatter_op = scattering("as_strided_scatter", "AsStridedScatter")
 
-def _replacing(name: str, view: Op, attributes: str) -> Op:
-    """An operator that gives a copy of its input in which the part a view looks at is replaced."""
 
-    def infer(input: Meta, source: Meta, *attrs: Any) -> Meta:
-        part = view.infer(input, *attrs)
-        assert isinstance(part, Meta)
-        if part.shape != source.shape:
-            raise RuntimeError(
-                "expected src to have a size equal to the slice of self. src size = "
-                f"{list(source.shape)}, slice size = {list(part.shape)}"
-            )
-        return input
+def _replaced(op: Op, view: Op, input: Any, source: Any, *attrs: Any) -> Any:
+    meta = input._value.meta
+    if overlaps(tuple(meta.shape), meta.strides):
+        input = as_layout(input, strides=contiguous_strides(meta.shape))
+    key = ((input._value.meta,), attrs)
+    spec = view.specs.get(key) or view.specialize(*key)
+    if spec.out.shape != source.shape:
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. src size = "
+            f"{list(source.shape)}, slice size = {list(spec.out.shape)}"
+        )
+    if source.dtype is not input.dtype:
+        source = source.to(input.dtype)
+    return hooks.record(op, (input, source), ((spec,),))
 
-    def kernel(spec: Any, *attrs: Any) -> Any:
-        return scatter_kernel(spec, (view.specialize((spec.out,), attrs),))
 
-    def for_input(g: Any, source_meta: Meta, attrs: tuple[Any, ...]) -> Any:
-        empty = zeros(shape=tuple(source_meta.shape), dtype=source_meta.dtype)
-        return hooks.record(op, (g, empty), attrs)
+@composite(
+    method=True, samples=(S(t(3, 4), t(4), 0, 1), S(t(3, 4), t(3), -1, -1), S(t(3), t(), 0, 0))
+)
+def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
+    """``input`` with its part at ``index`` along ``dim`` replaced by ``src``.
 
-    op = Op(
-        f"{name}(Tensor input, Tensor source, {attributes})",
-        kind=OTHER,
-        infer=infer,
-        kernel=kernel,
-        grad={
-            "input": lambda g, source_meta, attributes: for_input(g, source_meta, attributes),
-            "source": lambda g, attributes: hooks.record(view, (g,), attributes),
-        },
+    See https://pytorch.org/docs/stable/generated/torch.select_scatter.html.
+
+    >>> import rushlight as torch
+    >>> torch.select_scatter(torch.zeros(2, 2), torch.ones(2), 0, 1)
+    tensor([[0., 0.],
+            [1., 1.]])
+    """
+    dim = normalize_dim(dim, input.ndim)
+    return _replaced(select_scatter_op, select, input, src, dim, int(index))
+
+
+@composite(
+    method=True,
+    samples=(
+        S(t(3, 4), t(1, 4), 0, 1, 2), S(t(3, 4), t(3, 2), 1, 0, None, 2), S(t(4), t(2), 0, -2),
+    ),
+)  # fmt: skip
+def slice_scatter(
+    input: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> Any:
+    """``input`` with a slice along ``dim`` replaced by ``src``.
+
+    See https://pytorch.org/docs/stable/generated/torch.slice_scatter.html.
+
+    >>> import rushlight as torch
+    >>> torch.slice_scatter(torch.zeros(3), torch.ones(2), start=1)
+    tensor([0., 1., 1.])
+    """
+    dim = normalize_dim(dim, input.ndim)
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    first, last, _ = slice(start, end, step).indices(input.shape[dim])
+    return _replaced(slice_scatter_op, slice_, input, src, dim, first, max(first, last), step)
+
+
+@composite(
+    method=True, samples=(S(t(3, 4), t(3)), S(t(3, 4), t(2), -1), S(t(2, 3, 2), t(3, 2), 0, 0, 2))
+)
+def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    """``input`` with the diagonal of two axes replaced by ``src``.
+
+    See https://pytorch.org/docs/stable/generated/torch.diagonal_scatter.html.
+
+    >>> import rushlight as torch
+    >>> torch.diagonal_scatter(torch.zeros(2, 2), torch.ones(2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    axes = two_axes(dim1, dim2, input.ndim)
+    return _replaced(diagonal_scatter_op, diagonal_op, input, src, offset, *axes)
+
+
+@composite(samples=tuple(
+        Sample(args, check_grad=False)  # PyTorch 2.13 gets the gradient wrong
+        for args in (
+            (t(3, 4, values=range(12)), t(2, 2), (2, 2), (4, 1), 1),
+            (t(6, values=range(6)), t(3), (3,), (2,)),
+        )
     )
-    return op
+)
+def as_strided_scatter(
+    input: Any, src: Any, size: Any, stride: Any, storage_offset: int | None = None
+) -> Any:
+    """``input`` with the elements at these sizes and strides replaced by ``src``.
 
+    See https://pytorch.org/docs/stable/generated/torch.as_strided_scatter.html.
 
-def _part(input: Any, source: Any) -> Any:
-    return source if source.dtype is input.dtype else source.to(input.dtype)
+    >>> import rushlight as torch
+    >>> torch.as_strided_scatter(torch.zeros(4), torch.ones(2), (2,), (2,))
+    tensor([1., 0., 1., 0.])
+    """
+    attrs = _strided_attrs(input, size, stride, storage_offset)
+    return _replaced(strided_scatter_op, strided_op, input, src, *attrs)

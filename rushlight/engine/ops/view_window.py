@@ -135,11 +135,11 @@ def _strided_kernel(
 ) -> Callable[[Array], Array]:
     source = spec.inputs[0]
     assert source is not None
-    itemsize = source.dtype.itemsize
-    strides = tuple(s * itemsize for s in stride)
 
     def look(x: Array) -> Array:
         x = settle(x, source)
+        itemsize = x.itemsize
+        strides = tuple(s * itemsize for s in stride)
         flat = np.lib.stride_tricks.as_strided(x, (source_span,), (itemsize,))
         return np.lib.stride_tricks.as_strided(flat[storage_offset:], size, strides)
 

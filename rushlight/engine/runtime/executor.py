@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.backends.cpu import kernels as kernels
+from rushlight.engine.backends.cpu import kernels as kernels, kernels_matmul as kernels_matmul
 from rushlight.engine.core import log
 from rushlight.engine.core.errors import Location
 from rushlight.engine.interpreter import Failed, run

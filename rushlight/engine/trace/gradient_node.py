@@ -230,7 +230,7 @@ def node_class(spec: Spec) -> type[GradNode]:
     if spec.node_class is None:
         op = spec.op
         name = op.grad_name if isinstance(op.grad_name, str) else op.grad_name(spec)
-        if "Backward" not in name and name != "NotImplemented":
+        if "Backward" not in name and name not in ("NotImplemented", "CopySlices"):
             name += "Backward0"
         if name not in op.node_classes:
             op.node_classes[name] = type(name, (GradNode,), {"__slots__": ()})

@@ -19,9 +19,11 @@ from typing import Any
 
 from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.core.dtype import SCALAR_NAMES, can_cast
+from rushlight.engine.ir.buffers import empty_strided
 from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value
 from rushlight.engine.ir.op import Op, Spec, hooks
 from rushlight.engine.ops.view import as_layout, expand, to_dtype, view_scatter
+from rushlight.engine.ops.view_window import span_of
 from rushlight.engine.runtime.cache import tree
 from rushlight.engine.runtime.executor import materialize
 from rushlight.engine.trace.gradient_node import node_class, plan_for
@@ -162,6 +164,41 @@ def become_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
     return tensor
 
 
+def offset_of(tensor: Any) -> int:
+    """Where the tensor begins in its storage, in elements."""
+    if tensor._alias is None or not tensor._chain:
+        return 0
+    whole = tensor._alias.value
+    start = whole.buffer if whole.buffer is not None else empty_strided(whole.meta)
+    part = start
+    for spec in tensor._chain:
+        part = spec.kernel(part)
+    moved = part.ctypes.data - start.ctypes.data
+    return int(moved // meta_of(tensor).dtype.itemsize)
+
+
+def memory(tensor: Any, offset: int, span: int) -> tuple[Any, int]:
+    """A tensor in whose memory a part of the storage lies, and the part's offset in it.
+
+    It is the tensor itself if that has no gaps and reaches so far; else what it is a view of.
+    """
+    meta = meta_of(tensor)
+    own = offset_of(tensor)
+    dense = meta.numel == span_of(tuple(meta.shape), meta.strides)
+    if not tensor._alias or not tensor._chain:
+        return tensor, offset
+    if dense and own <= offset and offset + span <= own + meta.numel:
+        return tensor, offset - own
+    storage_of(tensor).read(tensor)
+    base = tensor._base
+    if base is not None and not base._chain:
+        return base, offset
+    made = object.__new__(mode.tensor)
+    made._value, made._alias, made._chain = tensor._alias.value, tensor._alias, ()
+    made._seen, made._base, made._base_edge = tensor._alias.version, None, None
+    return made, offset
+
+
 def refresh_edge(tensor: Any) -> None:
     """Derive the ``grad_fn`` of a view anew after its base has got another one."""
     base = tensor._base
@@ -217,11 +254,23 @@ def write(tensor: Any, source: Any, op_name: str = "copy_") -> Any:
     ``source`` must broadcast to the tensor's shape, and its type must convert to the tensor's.
     """
     check_inplace(tensor)
+    if not tensor._value.meta.contiguous:
+        _refuse_overlap(tensor._value.meta)
     source = fit(source, tensor, op_name)
     value = source._value if source._alias is None else source._alias.read(source)
     edge = source._edge if mode.grad else None
     assign(tensor, value, edge)
     return tensor
+
+
+def _refuse_overlap(meta: Meta) -> None:
+    for size, stride in zip(meta.shape, meta.strides, strict=True):
+        if stride == 0 and size > 1 and meta.numel:
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to "
+                "a single memory location. Please clone() the tensor before performing the "
+                "operation."
+            )
 
 
 def fit(source: Any, tensor: Any, op_name: str = "copy_") -> Any:
@@ -332,5 +381,6 @@ def _write_through(whole: Value, target: Value, value: Value) -> Value:
 
 mode.view = make_view
 hooks.views = make_views
+hooks.memory = memory
 hooks.become = become_view
 hooks.write = write

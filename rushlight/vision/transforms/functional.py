@@ -39,7 +39,7 @@ _PILLOW_NUMBERS = {
 }
 
 #: Pillow's modes whose pixels are wider than a byte.
-_WIDE_MODES = {
+_WIDE_MODES: dict[str, np.dtype[Any]] = {
     "I": np.dtype(np.int32),
     "F": np.dtype(np.float32),
     "I;16" if sys.byteorder == "little" else "I;16B": np.dtype(np.int16),

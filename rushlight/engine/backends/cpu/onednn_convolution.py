@@ -145,6 +145,7 @@ def choose_layout(geometry: Geometry, direction: str) -> str:
         return CHANNELS_LAST if heavy or c_out <= 8 else BLOCKED
     if geometry.x_shape[0] * pixels <= max(c_in, c_out):
         return PLAIN
+    heavy = heavy and max(geometry.stride) == 1
     return CHANNELS_LAST if heavy or (c_in > 3 and c_in % 16) else BLOCKED
 
 
