@@ -9,6 +9,7 @@ import numpy as np
 
 from rushlight.engine.core.config import config
 from rushlight.engine.core.dtype import dtype, get_default_dtype
+from rushlight.engine.ir.graph import TensorBase
 
 
 class finfo:  # noqa: N801 - PyTorch's name
@@ -133,6 +134,11 @@ def get_num_threads() -> int:
 
 def typename(obj: Any) -> str:
     """The full name of an object's type."""
-    if hasattr(obj, "type") and callable(obj.type):
-        return str(obj.type())
-    return f"{type(obj).__module__}.{type(obj).__qualname__}"
+    if isinstance(obj, TensorBase):
+        return str(obj.type())  # type: ignore[attr-defined]
+    kind = obj if isinstance(obj, type) else type(obj)
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    package, _, rest = kind.__module__.partition(".")
+    module = "torch" if package == "rushlight" else package
+    return ".".join(part for part in (module, rest, kind.__qualname__) if part)

@@ -25,7 +25,15 @@ def sequential(torch: Any) -> Any:
     module.append(nn.ReLU()).insert(0, nn.GELU())
     module.extend([nn.Mish()])
     taken = module.pop(-1)
-    return parts, module, taken, module + named, 2 * module, [repr(x) for x in named], dir(module)[-1]
+    return (
+        parts,
+        module,
+        taken,
+        module + named,
+        2 * module,
+        [repr(x) for x in named],
+        dir(module)[-1],
+    )
 
 
 def sequential_in_place(torch: Any) -> Any:
@@ -67,7 +75,13 @@ def parameter_list(torch: Any) -> Any:
     module += [torch.ones(2)]
     module[0] = torch.ones(4)
     text = repr(module)
-    return text, len(module), module[1:3], module[-1], [name for name, _ in module.named_parameters()]
+    return (
+        text,
+        len(module),
+        module[1:3],
+        module[-1],
+        [name for name, _ in module.named_parameters()],
+    )
 
 
 def parameter_dict(torch: Any) -> Any:

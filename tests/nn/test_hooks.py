@@ -103,9 +103,7 @@ def several_inputs(torch: Any) -> Any:
             return a + b * 2, c
 
     module, seen = Add(), []
-    module.register_full_backward_hook(
-        lambda m, gi, go: seen.append([numbers(gi), numbers(go)])
-    )
+    module.register_full_backward_hook(lambda m, gi, go: seen.append([numbers(gi), numbers(go)]))
     a = torch.ones(2, requires_grad=True)
     first, _ = module(a, torch.ones(2), "text")
     first.sum().backward()

@@ -44,7 +44,9 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "shape", "options"), CALLS, ids=[f"{i}-{c[0]}" for i, c in enumerate(CALLS)])
+@pytest.mark.parametrize(
+    ("name", "shape", "options"), CALLS, ids=[f"{i}-{c[0]}" for i, c in enumerate(CALLS)]
+)
 def test_filling(name: str, shape: tuple[int, ...], options: dict[str, Any]) -> None:
     def fill(torch: Any) -> Any:
         parameter = torch.nn.Parameter(torch.empty(shape))

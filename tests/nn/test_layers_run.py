@@ -195,12 +195,16 @@ def run(torch: Any, text: str, inputs: list[Input]) -> Any:
     return results, gradients, dict(layer.named_buffers()), layer
 
 
-@pytest.mark.parametrize(("text", "inputs"), CASES, ids=[f"{i}-{c[0]}" for i, c in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("text", "inputs"), CASES, ids=[f"{i}-{c[0]}" for i, c in enumerate(CASES)]
+)
 def test_layer(text: str, inputs: list[Input]) -> None:
     compare(run, text, inputs, tolerance=2e-5)
 
 
-@pytest.mark.parametrize(("text", "inputs"), WRONG, ids=[f"{i}-{c[0]}" for i, c in enumerate(WRONG)])
+@pytest.mark.parametrize(
+    ("text", "inputs"), WRONG, ids=[f"{i}-{c[0]}" for i, c in enumerate(WRONG)]
+)
 def test_wrong_inputs(text: str, inputs: list[Input]) -> None:
     compare(run, text, inputs, raises=True)
 
@@ -251,7 +255,9 @@ def transposed_sizes(torch: Any) -> Any:
 def test_transposed_sizes() -> None:
     compare(transposed_sizes)
     compare(lambda torch: torch.nn.ConvTranspose1d(1, 1, 3)(torch.ones(1, 1, 4), [9]), raises=True)
-    compare(lambda torch: torch.nn.ConvTranspose2d(1, 1, 3)(torch.ones(1, 1, 4, 4), [9]), raises=True)
+    compare(
+        lambda torch: torch.nn.ConvTranspose2d(1, 1, 3)(torch.ones(1, 1, 4, 4), [9]), raises=True
+    )
 
 
 def full_log_probability(torch: Any) -> Any:

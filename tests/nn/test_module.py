@@ -22,8 +22,6 @@ def program(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return function
 
 
-
-
 def net(torch: Any) -> Any:
     class Net(torch.nn.Module):
         def __init__(self) -> None:

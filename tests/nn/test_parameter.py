@@ -40,7 +40,9 @@ def buffers(torch: Any) -> Any:
 
 
 def lazy(torch: Any) -> Any:
-    module = torch.nn.Sequential(torch.nn.LazyLinear(4), torch.nn.LazyBatchNorm1d(), torch.nn.ReLU())
+    module = torch.nn.Sequential(
+        torch.nn.LazyLinear(4), torch.nn.LazyBatchNorm1d(), torch.nn.ReLU()
+    )
     before = [repr(module), repr(module[0].weight), module[0].has_uninitialized_params()]
     counted = len(list(module.parameters()))
     module.double()

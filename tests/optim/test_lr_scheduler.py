@@ -210,7 +210,11 @@ def rate_as_tensor(torch: Any) -> Any:
         (parameter**2).sum().backward()
         optimizer.step()
         schedule.step()
-    return parameter, optimizer.param_groups[0]["lr"], math.isclose(schedule.get_last_lr()[0], 0.0625)
+    return (
+        parameter,
+        optimizer.param_groups[0]["lr"],
+        math.isclose(schedule.get_last_lr()[0], 0.0625),
+    )
 
 
 def test_rate_as_tensor() -> None:

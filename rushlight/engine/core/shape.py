@@ -61,11 +61,9 @@ def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
     """Whether elements lie in row-major order without gaps (axes of size 1 do not matter)."""
     expected = 1
     for size, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if size == 0:
-            return True
         if size != 1:
             if stride != expected:
-                return False
+                return 0 in shape
             expected *= size
     return True
 

@@ -146,6 +146,7 @@ class TensorBase:
     _alias: Any = None
     _edge: Any = None
     _version_count: int = 0
+    _former: Any = None  # after ``x.t_()``: what x was to the views taken from it before
 
     if TYPE_CHECKING:  # what the public class adds, for code that works on any tensor
 

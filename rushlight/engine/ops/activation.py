@@ -459,8 +459,8 @@ def hardswish(input: Any, inplace: bool = False) -> Any:
         inplace: write the result into ``input``.
 
     >>> import rushlight as torch
-    >>> torch.nn.functional.hardswish(torch.tensor([-4.0, 3.0]))
-    tensor([-0.,  3.])
+    >>> torch.nn.functional.hardswish(torch.tensor([-1.0, 3.0]))
+    tensor([-0.3333,  3.0000])
     """
     return finished(input, hardswish_op.quick(input), inplace, "hardswish_")
 

@@ -204,7 +204,7 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
         raise TypeError(
             f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
         )
-    if _watched(self):
+    if _watched(self) or src._edge is not None:  # type: ignore[attr-defined]
         src = copy_into(self, _fitted(src, self._value.meta))
     return write(self, src, "copy_")
 
@@ -264,11 +264,12 @@ def _comparison_(op: Op) -> None:
             result = copy_into(self, _fitted(result, self._value.meta))
         return write(self, result, name)
 
-    compare.__doc__ = f"``{op.name}``, in place: 1 for true and 0 for false."
+    words = f"``{op.name}``, in place: 1 for true and 0 for false."
+    shown = f"torch.tensor([1, 2]).{name}(1).dtype\n    torch.int64"
+    compare.__doc__ = f"{words}\n\n    >>> import rushlight as torch\n    >>> {shown}\n    "
     composite(name=name, namespaces=(), method=True)(compare)
     alias = ALIASES.get(op.name)
     if alias is not None:
-        compare.__doc__ = f"Another name of ``{name}``."
         composite(name=f"{alias}_", namespaces=(), method=True)(compare)
 
 
@@ -283,7 +284,12 @@ def _logic_(name: str, function: Callable[..., Any]) -> None:
         write(self.detach(), function(self, *other), f"{name}_")
         return self
 
-    logic.__doc__ = f"``{name}``, in place: 1 for true and 0 for false."
+    other = "" if name == "logical_not" else "torch.tensor([True])"
+    shown = f"torch.tensor([1, 2]).{name}_({other}).dtype\n    torch.int64"
+    logic.__doc__ = (
+        f"``{name}``, in place: 1 for true and 0 for false.\n\n"
+        f"    >>> import rushlight as torch\n    >>> {shown}\n    "
+    )
     composite(name=f"{name}_", namespaces=(), method=True)(logic)
 
 

@@ -110,7 +110,7 @@ def _reciprocal(x: Any) -> Any:
 
 
 def _base_gradient(g: Any, input: Any, other: Any) -> Any:
-    exponent = plain(other)
+    exponent: Any = plain(other)
     if not isinstance(exponent, TensorBase):
         if exponent == 0:
             return no_gradient(g)
@@ -120,7 +120,7 @@ def _base_gradient(g: Any, input: Any, other: Any) -> Any:
 
 
 def _exponent_gradient(g: Any, input: Any, other: Any, result: Any) -> Any:
-    base = plain(input)
+    base: Any = plain(input)
     if not isinstance(base, TensorBase):
         if base == 0:
             return where_op(other >= 0, 0, g * -math.inf)

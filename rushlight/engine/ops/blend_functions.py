@@ -38,7 +38,12 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 @composite(name="where", namespaces=(), method=True)
 def where_method(self: Any, condition: Any, other: Any) -> Any:
-    """``self`` where ``condition`` is true, ``other`` elsewhere."""
+    """``self`` where ``condition`` is true, ``other`` elsewhere.
+
+    >>> import rushlight as torch
+    >>> torch.ones(2).where(torch.tensor([True, False]), 0)
+    tensor([1., 0.])
+    """
     return where_op(condition, self, other)
 
 

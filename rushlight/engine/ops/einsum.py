@@ -81,7 +81,7 @@ contract: Op = Op(
             g, conj(input), labels=out, labels2=labels, out=labels2
         ),
     },
-    grad_name="Bmm",
+    grad_name="View",
 )
 
 

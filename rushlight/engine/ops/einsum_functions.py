@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from rushlight.engine.core.shape import normalize_dim
@@ -10,7 +11,7 @@ from rushlight.engine.ir.op import composite
 from rushlight.engine.ir.samples import S, t, ti
 from rushlight.engine.ops.einsum import contracted, summed_away
 from rushlight.engine.ops.matmul import matmul_nt
-from rushlight.engine.ops.matmul_functions import dot, mm, require_tensor
+from rushlight.engine.ops.matmul_functions import mm, require_tensor
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -327,9 +328,7 @@ def inner(input: Any, other: Any) -> Any:
             f"inner() the last dimension must match on both input tensors but got shapes "
             f"{list(input.shape)} and {list(other.shape)}"
         )
-    if input.ndim == 1 and other.ndim == 1:
-        return dot(input, other)
-    rows = other.reshape((-1, other.shape[-1]))
+    rows = other.reshape((prod(other.shape[:-1]), other.shape[-1]))
     return matmul_nt(input, rows).reshape((*input.shape[:-1], *other.shape[:-1]))
 
 
@@ -388,7 +387,7 @@ def multiply_chain(matrices: list[Any]) -> Any:
         k = cut[start, end]
         return mm(part(start, k), part(k + 1, end))
 
-    return part(0, len(matrices) - 1)
+    return part(0, len(matrices) - 1) if len(matrices) > 1 else matrices[0].clone().contiguous()
 
 
 @composite(samples=(S(t(2, 3), t(3, 4), t(4, 2)), S(t(2, 3))))

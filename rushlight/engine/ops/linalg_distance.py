@@ -11,12 +11,15 @@ import numpy as np
 from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.ir.graph import Meta, make_meta
-from rushlight.engine.ir.op import MATMUL, OTHER, Op, Spec, composite, constant, hooks
+from rushlight.engine.ir.op import MATMUL, OTHER, REDUCTION, Op, Spec, composite, constant, hooks
 from rushlight.engine.ir.samples import S, t, tc
 from rushlight.engine.ops.blend import where_op
+from rushlight.engine.ops.elementwise import result_type
 from rushlight.engine.ops.linalg_norm import vector_norm
 from rushlight.engine.ops.matmul import conj, in_compute_type, product
 from rushlight.engine.ops.matmul_functions import require_tensor
+from rushlight.engine.ops.reduce import axes
+from rushlight.engine.ops.reduce_norm import norm_grad, pairwise_norm
 from rushlight.engine.ops.reduce_select import one_axis
 
 Array = np.ndarray
@@ -24,12 +27,24 @@ Array = np.ndarray
 # between rows of two matrices ------------------------------------------------------------------
 
 
-def _cdist_infer(x1: Meta, x2: Meta, multiply: bool) -> Meta:
+def _rows_infer(x1: Meta, x2: Meta, p: float, multiply: bool) -> Meta:
     batch = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     return make_meta((*batch, x1.shape[-2], x2.shape[-2]), x1.dtype)
 
 
-def _cdist_kernel(spec: Spec, multiply: bool) -> Callable[[Array, Array], Array]:
+def length(gap: Array, p: float) -> Array:
+    """The p-norm along the last axis; 0 where that has no elements."""
+    if p == 2:
+        return np.sqrt(np.add.reduce(gap * gap, axis=-1))
+    size = np.abs(gap)
+    if p == inf:
+        return np.asarray(np.max(size, axis=-1, initial=0))
+    if p == 0:
+        return np.add.reduce(size != 0, axis=-1, dtype=gap.dtype)
+    return np.asarray(np.add.reduce(size**p, axis=-1) ** gap.dtype.type(1 / p))
+
+
+def _rows_kernel(spec: Spec, p: float, multiply: bool) -> Callable[[Array, Array], Array]:
     def by_product(x: Array, y: Array) -> Array:
         made = np.matmul(x, y.swapaxes(-1, -2))
         made *= -2
@@ -39,30 +54,39 @@ def _cdist_kernel(spec: Spec, multiply: bool) -> Callable[[Array, Array], Array]
         return np.sqrt(made, out=made)
 
     def by_difference(x: Array, y: Array) -> Array:
-        gap = x[..., :, None, :] - y[..., None, :, :]
-        return np.sqrt(np.add.reduce(np.multiply(gap, gap, out=gap), axis=-1))
+        return length(x[..., :, None, :] - y[..., None, :, :], p)
 
     return in_compute_type(spec, by_product if multiply else by_difference)
 
 
-def _cdist_grad(
-    g: Any, x1: Any, x2: Any, result: Any, needs: tuple[bool, bool]
+def gap_grad(g: Any, gap: Any, result: Any, p: float) -> Any:
+    """The gradient of p-norms along the last axis."""
+    if p == 0 or not gap.shape[-1]:
+        return gap * 0.0
+    return norm_grad(g, gap, result, gap._value.meta, p, (gap.ndim - 1,), False)
+
+
+def _rows_grad(
+    g: Any, x1: Any, x2: Any, result: Any, p: float, needs: tuple[bool, bool]
 ) -> tuple[Any, Any]:
-    weight = where_op(result == 0, 0.0, g / result)
     first = second = None
-    if needs[0]:
-        first = weight.sum(-1, True) * x1 - product(weight, x2)
-    if needs[1]:
-        second = weight.sum(-2).unsqueeze(-1) * x2 - product(weight, x1, True, False)
-    return first, second
+    if p == 2:
+        weight = where_op(result == 0, 0.0, g / result)
+        if needs[0]:
+            first = weight.sum(-1, True) * x1 - product(weight, x2)
+        if needs[1]:
+            second = weight.sum(-2).unsqueeze(-1) * x2 - product(weight, x1, True, False)
+        return first, second
+    to_gap = gap_grad(g, x1.unsqueeze(-2) - x2.unsqueeze(-3), result, p)
+    return to_gap.sum(-2), -to_gap.sum(-3)
 
 
-euclidean = Op(
-    "euclidean_(Tensor x1, Tensor x2, bool multiply)",
+distances = Op(
+    "distances(Tensor x1, Tensor x2, float p, bool multiply)",
     kind=MATMUL,
-    infer=_cdist_infer,
-    kernel=_cdist_kernel,
-    grad={"x1, x2": _cdist_grad},
+    infer=_rows_infer,
+    kernel=_rows_kernel,
+    grad={"x1, x2": _rows_grad},
     grad_name="Cdist",
 )
 
@@ -116,23 +140,52 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = _MODES[0]) -> An
         raise RuntimeError("cdist only supports non-negative p values")
     if compute_mode not in _MODES:
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
-    if p != 2:
-        return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
     many = x1.shape[-2] > 25 or x2.shape[-2] > 25
     multiply = compute_mode == _MODES[1] or (compute_mode == _MODES[0] and many)
-    return hooks.record(euclidean, (x1, x2), (multiply,))
+    return hooks.record(distances, (x1, x2), (float(p), p == 2 and multiply))
 
 
 _PDIST = (S(t(4, 3)), S(t(4, 3), 1.0), S(t(1, 3)), S(t(5, 2), p=inf))
 
 
-def _pairs(input: Any, p: float) -> Any:
-    require_tensor(input, "pdist", "input", 1)
+def _pairs(count: int) -> tuple[Array, Array]:
+    """The first and the second row of every pair."""
+    first, second = np.triu_indices(count, 1)
+    return first, second
+
+
+def _pairs_infer(input: Meta, p: float) -> Meta:
     if input.ndim != 2:
-        raise RuntimeError("pdist only supports 2D tensors, got: " + f"{input.ndim}D")
-    first, second = np.triu_indices(input.shape[0], 1)
-    rows = input.index_select(0, constant(first)) - input.index_select(0, constant(second))
-    return vector_norm(rows, p, -1)
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
+    n = input.shape[0]
+    return make_meta((n * (n - 1) // 2,), input.dtype)
+
+
+def _pairs_kernel(spec: Spec, p: float) -> Callable[[Array], Array]:
+    source = spec.inputs[0]
+    assert source is not None
+    first, second = _pairs(source.shape[0])
+    return in_compute_type(spec, lambda x: length(x[first] - x[second], p))
+
+
+def _pairs_grad(g: Any, input: Any, result: Any, p: float) -> Any:
+    rows = input.shape[0]
+    first, second = _pairs(rows)
+    gap = input.index_select(0, constant(first)) - input.index_select(0, constant(second))
+    signs = np.zeros((len(first), rows), input.dtype.numpy)
+    signs[np.arange(len(first)), first] = 1
+    signs[np.arange(len(first)), second] = -1
+    return product(constant(signs), gap_grad(g, gap, result, p), True, False)
+
+
+pairs = Op(
+    "pairs(Tensor input, float p)",
+    kind=OTHER,
+    infer=_pairs_infer,
+    kernel=_pairs_kernel,
+    grad={"input": _pairs_grad},
+    grad_name="Pdist",
+)
 
 
 @composite(namespaces=("torch", "nn.functional"), samples=_PDIST)
@@ -143,10 +196,35 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     >>> torch.pdist(torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]))
     tensor([5.0000, 1.0000, 4.2426])
     """
-    return _pairs(input, p)
+    require_tensor(input, "pdist", "input", 1)
+    return hooks.record(pairs, (input,), (float(p),))
 
 
 # between two tensors ---------------------------------------------------------------------------
+
+
+def _whole_infer(input: Meta, other: Meta, p: float) -> Meta:
+    broadcast_shapes(input.shape, other.shape)
+    return make_meta((), result_type((input, other)))
+
+
+def _whole_grad(g: Any, input: Any, other: Any, result: Any, p: float) -> tuple[Any, Any]:
+    gap = input - other
+    if p == 0:
+        return gap * 0.0, gap * 0.0
+    dims = tuple(range(gap.ndim))
+    made = norm_grad(g, gap, result, gap._value.meta, p, dims, False)
+    return made, -made
+
+
+whole = Op(
+    "dist_(Tensor input, Tensor other, float p)",
+    kind=REDUCTION,
+    infer=_whole_infer,
+    kernel=lambda spec, p: in_compute_type(spec, lambda x, y: length((x - y).reshape(-1), p)),
+    grad={"input, other": _whole_grad},
+    grad_name="Dist",
+)
 
 
 @composite(
@@ -160,10 +238,9 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     >>> torch.dist(torch.zeros(2), torch.tensor([3.0, 4.0]))
     tensor(5.)
     """
-    return vector_norm(input - other, p)
-
-
-_PAIRS = (S(t(3, 4), t(3, 4)), S(t(3, 4), t(4)), S(t(2, 3, 4), t(2, 3, 4)), S(t(4), t(4), 1.0))
+    require_tensor(input, "dist", "input", 1)
+    require_tensor(other, "dist", "other", 2)
+    return hooks.record(whole, (input, other), (float(p),))
 
 
 @composite(
@@ -182,7 +259,9 @@ def pairwise_distance(
     >>> torch.nn.functional.pairwise_distance(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
     tensor([5.0000])
     """
-    return vector_norm(x1 - x2 + eps, p, -1, keepdim)
+    gap = x1 - x2 + eps
+    attrs = (float(p), axes(-1, gap.ndim), bool(keepdim), None)
+    return hooks.record(pairwise_norm, (gap,), attrs)
 
 
 @composite(

@@ -8,12 +8,12 @@ from typing import Any
 from rushlight.engine.core.shape import normalize_dim
 from rushlight.engine.ir.op import composite, hooks
 from rushlight.engine.ir.samples import S, t, tc
-from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.linalg_decompose import svdvals
 from rushlight.engine.ops.reduce import axes
+from rushlight.engine.ops.reduce_norm import renorm as renorm_record
 from rushlight.engine.ops.reduce_norm import require_inexact
 from rushlight.engine.ops.reduce_norm import vector_norm as vector_norm_record
-from rushlight.engine.ops.reduce_select import tensor_meta
+from rushlight.engine.ops.reduce_select import one_axis, tensor_meta
 
 
 def _vector(x: Any, ord: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
@@ -25,7 +25,7 @@ def _vector(x: Any, ord: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
 _VECTOR = (
     S(t(3, 4)), S(t(3, 4), 1), S(t(3, 4), inf), S(t(3, 4), -inf, 0), S(t(3, 4), 3.5, 1, True),
     S(t(3, 4), 0, 1), S(t(2, 3, 4), 2, (0, 2)), S(t(3, 4), 1.5, 0), S(t(3, 4, low=0.5), 0.5, 0),
-    S(t(0)), S(t()), S(tc(3, 2)), S(tc(3, 2), 1, 0), S(t(2, values=[0.0, 0.0])),
+    S(t(0)), S(t()), S(tc(3, 2)), S(tc(3, 2), 1, 0), S(t(2, values=[0.0, 0.0], grad=False)),
 )  # fmt: skip
 
 
@@ -81,17 +81,23 @@ def _matrix(a: Any, ord: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
         a = a.to(dtype)
     if ord == "nuc" or abs(ord) == 2:
         values = svdvals(a.movedim((rows, columns), (-2, -1)))
-        made = values.sum(-1) if ord == "nuc" else (
-            values.amax(-1) if ord > 0 else values.amin(-1)
-        )
-        if keepdim:
-            for d in sorted((rows, columns)):
-                made = made.unsqueeze(d)
+        made = values.sum(-1) if ord == "nuc" else _most(values, -1, ord, False)
+        for d in sorted((rows, columns)) if keepdim else ():
+            made = made.unsqueeze(d)
         return made
     summed, compared = (rows, columns) if abs(ord) == 1 else (columns, rows)
-    sums = _vector(a, 1, summed, True, None)
-    made = sums.amax(compared, True) if ord > 0 else sums.amin(compared, True)
-    return made if keepdim else made.squeeze((rows, columns))
+    if not keepdim and compared > summed:
+        compared -= 1
+    return _most(a.abs().sum(summed, keepdim), compared, ord, keepdim)
+
+
+def _most(x: Any, dim: int, ord: float, keepdim: bool) -> Any:
+    """The largest element along an axis (the smallest for a negative order), 0 of none."""
+    if ord < 0:
+        return x.amin(dim, keepdim)
+    if not x.shape[dim]:
+        return x.sum(dim, keepdim)
+    return x.amax(dim, keepdim)
 
 
 _MATRIX = (
@@ -222,24 +228,14 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
             [0.3000, 0.4000]])
     """
     meta = tensor_meta(input, "renorm")
-    if meta.ndim < 2:
-        raise RuntimeError(
-            f"renorm: input needs at least 2 dimensions, got {meta.ndim} dimensions"
-        )
-    if p <= 0:
-        raise RuntimeError("renorm: non-positive-norm not supported")
-    if maxnorm < 0:
-        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
-    dim = normalize_dim(dim, meta.ndim)
-    others = tuple([d for d in range(meta.ndim) if d != dim])
-    size = _vector(input, p, others, True, None)
-    return input * where_op(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
+    axis = one_axis(dim, meta.ndim, "renorm")
+    return hooks.record(renorm_record, (input, maxnorm), (float(p), axis))
 
 
 @composite(
     namespaces=("nn.functional",),
     samples=(S(t(3, 4)), S(t(3, 4), 1.0, 0), S(t(2, 3, 4), p=3.0, dim=(1, 2)),
-             S(t(2, 2, values=[[0.0, 0.0], [1.0, 1.0]]))),
+             S(t(2, 2, values=[[0.0, 0.0], [1.0, 1.0]], grad=False))),
 )  # fmt: skip
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """``input`` divided by its p-norm along ``dim`` (by ``eps`` where that is larger).

@@ -124,8 +124,8 @@ log10 = pointwise(
     doc="""The logarithm to base 10.
 
     >>> import rushlight as torch
-    >>> torch.log10(torch.tensor([1.0, 100.0]))
-    tensor([0., 2.])
+    >>> torch.log10(torch.tensor([1.0, 5.0]))
+    tensor([0.0000, 0.6990])
     """,
     **_FACE,
 )
@@ -135,7 +135,7 @@ log10 = pointwise(
 
 
 def sigmoid_array(x: np.ndarray) -> np.ndarray:
-    """``1 / (1 + exp(-x))`` with one temporary; exp may overflow, its reciprocal is then 0."""
+    """``1 / (1 + exp(-x))`` without a second array; where exp overflows its reciprocal is 0."""
     made = np.negative(x, np.empty_like(x))
     np.exp(made, made)
     np.add(made, 1, made)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES
-from rushlight.engine.core.shape import Shape
-from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.core.dtype import COMPLEX, FLOATING, SCALAR_NAMES
+from rushlight.engine.core.shape import Shape, pointwise_strides
+from rushlight.engine.ir.graph import Meta, make_meta, strided_meta
 from rushlight.engine.ir.op import MATMUL, Op, Spec
 from rushlight.engine.ops.elementwise import result_type
 from rushlight.engine.ops.matmul import (
@@ -37,24 +37,21 @@ def _scale(x: Any, factor: Any) -> Any:
     return x if factor is None else x * factor
 
 
-def _require_numbers(meta: Meta, beta: Meta | None, alpha: Meta | None) -> None:
-    """PyTorch's error for a broken factor of an integral product."""
-    for name, factor in (("beta", beta), ("alpha", alpha)):
-        if factor is not None and meta.dtype.category < FLOATING <= factor.dtype.category:
-            raise RuntimeError(
-                f"For integral input tensors, argument {name} must not be a floating point number."
-            )
-
-
-def _finish(input: Meta, size: Shape, factor: Meta, beta: Any, alpha: Any) -> Meta:
+def _finish(input: Meta, size: Shape, factor: Meta) -> Meta:
     expand.infer(input, size)
     if input.dtype is not factor.dtype:
         raise RuntimeError(
             f"self and mat2 must have the same dtype, but got {SCALAR_NAMES[input.dtype]} and "
             f"{SCALAR_NAMES[factor.dtype]}"
         )
-    _require_numbers(input, beta, alpha)
     return make_meta(size, input.dtype)
+
+
+def _number_type(meta: Meta) -> Callable[[Any], Any]:
+    """What a factor is converted to: an integral product takes its integral part."""
+    return complex if meta.dtype.category == COMPLEX else (
+        float if meta.dtype.category == FLOATING else int
+    )
 
 
 def _kernel(multiply: Callable[[Array, Array], Array]) -> Callable[[Spec], Callable[..., Array]]:
@@ -62,17 +59,18 @@ def _kernel(multiply: Callable[[Array, Array], Array]) -> Callable[[Spec], Calla
 
     def prepare(spec: Spec) -> Callable[..., Array]:
         shape = tuple(spec.out.shape)
+        kind = _number_type(spec.out)
 
         def call(input: Array, first: Array, second: Array, beta: Any, alpha: Any) -> Array:
             made = np.asarray(multiply(first, second))
             if made.shape != shape:
                 made = np.broadcast_to(made, shape)
-            if alpha is not None and alpha != 1:
-                made = made * alpha
-            if beta is None or beta == 1:
+            if alpha is not None:
+                made = made * kind(alpha)
+            if beta is None:
                 return np.asarray(made + input)
             # With beta = 0 the input does not count, not even where it is NaN.
-            return np.asarray(made + input * beta if beta != 0 else made)
+            return np.asarray(made + input * kind(beta) if beta != 0 else made)
 
         return in_compute_type(spec, call)
 
@@ -105,10 +103,10 @@ def _addmm_infer(input: Meta, mat1: Meta, mat2: Meta, beta: Any, alpha: Any) -> 
             raise RuntimeError(f"mat{number} must be a matrix, got {meta.ndim}-D tensor")
     require_inner(*mat1.shape, *mat2.shape)
     if input.dtype is mat1.dtype is not mat2.dtype:
-        _finish(input, (mat1.shape[0], mat2.shape[1]), mat2, beta, alpha)
+        _finish(input, (mat1.shape[0], mat2.shape[1]), mat2)
     if mat1.dtype is mat2.dtype:
         require_one_dtype(mat1, mat2)
-    made = _finish(input, (mat1.shape[0], mat2.shape[1]), mat2, beta, alpha)
+    made = _finish(input, (mat1.shape[0], mat2.shape[1]), mat2)
     require_one_dtype(mat1, mat2)
     return made
 
@@ -122,7 +120,7 @@ addmm = _added(
 
 def _baddbmm_infer(input: Meta, batch1: Meta, batch2: Meta, beta: Any, alpha: Any) -> Meta:
     require_batches(batch1, batch2)
-    return _finish(input, (*batch1.shape[:2], batch2.shape[2]), batch2, beta, alpha)
+    return _finish(input, (*batch1.shape[:2], batch2.shape[2]), batch2)
 
 
 baddbmm = _added(
@@ -134,7 +132,7 @@ baddbmm = _added(
 
 def _addbmm_infer(input: Meta, batch1: Meta, batch2: Meta, beta: Any, alpha: Any) -> Meta:
     require_batches(batch1, batch2)
-    return _finish(input, (batch1.shape[1], batch2.shape[2]), batch2, beta, alpha)
+    return _finish(input, (batch1.shape[1], batch2.shape[2]), batch2)
 
 
 addbmm = _added(
@@ -162,7 +160,6 @@ def _addmv_infer(input: Meta, mat: Meta, vec: Meta, beta: Any, alpha: Any) -> Me
             f"addmv input tensors must have the same dtype, but got {names[0]}, {names[1]}, "
             f"and {names[2]}"
         )
-    _require_numbers(input, beta, alpha)
     return make_meta((rows,), input.dtype)
 
 
@@ -181,8 +178,14 @@ def _addr_infer(input: Meta, vec1: Meta, vec2: Meta, beta: Any, alpha: Any) -> M
             )
     size = (vec1.shape[0], vec2.shape[0])
     expand.infer(input, size)
-    _require_numbers(input, beta, alpha)
-    return make_meta(size, result_type((input, vec1, vec2)))
+    (n,), (m,) = vec1.strides, vec2.strides
+    operands = [
+        (tuple(input.shape), input.strides),
+        ((size[0], 1), (n, 1)),
+        ((1, size[1]), (1, m)),
+    ]
+    found = result_type((input, vec1, vec2))
+    return strided_meta(size, pointwise_strides(size, operands), found)
 
 
 addr = _added(

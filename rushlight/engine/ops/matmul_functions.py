@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from rushlight.engine.ir.graph import TensorBase
@@ -151,8 +152,8 @@ def _matmul_vector(input: Any, other: Any, ndim: int, ndim2: int) -> Any:
         return view.squeeze(matmul(row, other), dims=(ndim2 - 2,))
     if ndim == 2:
         return mv(input, other)
-    rows = input.reshape((-1, input.shape[-1]))
-    return mv(rows, other).reshape(input.shape[:-1])
+    shape = tuple(input.shape)
+    return mv(input.reshape((prod(shape[:-1]), shape[-1])), other).reshape(shape[:-1])
 
 
 _LINEAR = (
@@ -266,7 +267,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
     return hooks.record(added.baddbmm, (input, batch1, batch2, _number(beta), _number(alpha)), ())
 
 
-_ADDBMM = (S(t(2), t(2, 3, 4), t(2, 4, 2)),
+_ADDBMM = (S(t(3, 2), t(2, 3, 4), t(2, 4, 2)),
            S(t(3, 2), t(2, 3, 4), t(2, 4, 2), beta=0.5, alpha=2.0))  # fmt: skip
 
 
@@ -281,7 +282,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     return hooks.record(added.addbmm, (input, batch1, batch2, _number(beta), _number(alpha)), ())
 
 
-_ADDMV = (S(t(3), t(3, 4), t(4)), S(t(1), t(3, 4), t(4), beta=0.5, alpha=2.0))
+_ADDMV = (S(t(3), t(3, 4), t(4)), S(t(3), t(3, 4), t(4), beta=0.5, alpha=2.0))
 
 
 @composite(method=True, inplace=True, samples=_ADDMV)

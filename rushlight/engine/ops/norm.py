@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import C_NAMES
+from rushlight.engine.core.dtype import dtype, float32
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
@@ -25,17 +25,30 @@ def _statistics_shape(grouped: Shape, axes: Shape) -> Shape:
     return tuple(1 if a in axes else n for a, n in enumerate(grouped))
 
 
+def check_types(input: Meta, *parameters: Meta | None) -> dtype:
+    """The type of the statistics; PyTorch's error for parameters of another type.
+
+    Half-precision inputs may have parameters in single precision.
+    """
+    half = input.dtype.is_floating_point and input.dtype.itemsize < 4
+    kept = input.dtype
+    for other in parameters:
+        if other is None or other.dtype is input.dtype:
+            continue
+        if not half or other.dtype is not float32:
+            raise RuntimeError(
+                "mixed dtype (CPU): expect parameter to have scalar type of Float\nThe input is "
+                f"{input.dtype}, a parameter {other.dtype}."
+            )
+        kept = other.dtype
+    return kept
+
+
 def _infer(
     input: Meta, weight: Meta | None, bias: Meta | None, grouped: Shape, axes: Shape,
     affine: Shape, eps: float,
 ) -> tuple[Meta, ...]:  # fmt: skip
-    for other in (weight, bias):
-        if other is not None and other.dtype is not input.dtype and input.dtype.itemsize >= 4:
-            raise RuntimeError(
-                f"expected scalar type {C_NAMES[input.dtype]} but found {C_NAMES[other.dtype]}"
-            )
-    half = input.dtype.is_floating_point and input.dtype.itemsize < 4
-    kept = weight.dtype if weight is not None and half else input.dtype
+    kept = check_types(input, weight, bias)
     row = make_meta(_statistics_shape(grouped, axes), kept)
     return make_meta(tuple(input.shape), input.dtype), row, row, row
 
@@ -173,7 +186,7 @@ def _norm(name: str, grad_name: str) -> Op:
         infer=_backward_infer,
         kernel=_backward_kernel,
         grad={"g_out, input, mean, rstd, weight": _twice},
-        grad_name=f"{grad_name}Backward",
+        grad_name=f"{grad_name}BackwardBackward0",
     )
 
     def gradient(
@@ -200,3 +213,73 @@ def _norm(name: str, grad_name: str) -> Op:
 native_batch_norm = _norm("native_batch_norm", "NativeBatchNorm")
 native_layer_norm = _norm("native_layer_norm", "NativeLayerNorm")
 native_group_norm = _norm("native_group_norm", "NativeGroupNorm")
+
+
+# with the running statistics -------------------------------------------------------------------
+
+
+def _row(meta: Meta) -> Shape:
+    """How one number per channel broadcasts."""
+    return tuple(n if axis == 1 else 1 for axis, n in enumerate(meta.shape))
+
+
+def _fixed_infer(
+    input: Meta, mean: Meta, var: Meta, weight: Meta | None, bias: Meta | None, eps: float
+) -> Meta:
+    check_types(input, mean, var, weight, bias)
+    return make_meta(tuple(input.shape), input.dtype)
+
+
+def _fixed_kernel(spec: Spec, eps: float) -> Callable[..., Array]:
+    found = spec.out.dtype.numpy
+    compute = numpy_compute(spec.out.dtype)
+    row = _row(spec.out)
+
+    def call(
+        x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None
+    ) -> Array:
+        scale = 1 / np.sqrt(var.astype(compute, copy=False) + compute.type(eps))
+        if weight is not None:
+            scale = scale * weight.astype(compute, copy=False)
+        shift = -mean.astype(compute, copy=False) * scale
+        if bias is not None:
+            shift = shift + bias.astype(compute, copy=False)
+        y = x.astype(compute, copy=False) * scale.reshape(row)
+        y += shift.reshape(row)
+        return y.astype(found, copy=False)
+
+    return call
+
+
+def _fixed_scale(var: Any, weight: Any, input_meta: Meta, eps: float) -> Any:
+    scale = (var + eps).rsqrt()
+    return (scale if weight is None else scale * weight).reshape(_row(input_meta))
+
+
+def _fixed_weight_grad(
+    g: Any, input: Any, mean: Any, var: Any, input_meta: Meta, eps: float
+) -> Any:
+    row = _row(input_meta)
+    normal = (input - mean.reshape(row)) * (var + eps).rsqrt().reshape(row)
+    return (g * normal).sum(_others(input_meta))
+
+
+def _others(meta: Meta) -> Shape:
+    return tuple(axis for axis in range(meta.ndim) if axis != 1)
+
+
+batch_norm_fixed = Op(
+    "batch_norm_fixed(Tensor input, Tensor mean, Tensor var, Tensor? weight, Tensor? bias, "
+    "float eps)",
+    kind=OTHER,
+    infer=_fixed_infer,
+    kernel=_fixed_kernel,
+    grad={
+        "input": lambda g, var, weight, input_meta, eps: (
+            g * _fixed_scale(var, weight, input_meta, eps)
+        ),
+        "weight": _fixed_weight_grad,
+        "bias": lambda g, input_meta: g.sum(_others(input_meta)),
+    },
+    grad_name="NativeBatchNorm",
+)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype, int64
-from rushlight.engine.core.shape import Shape, normalize_dims
+from rushlight.engine.core.shape import Shape, normalize_dim, normalize_dims
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
@@ -26,6 +26,8 @@ def axes(dim: Any, ndim: int) -> Shape:
         dim = tuple(dim)
     found = _axes.get((dim, ndim))
     if found is None:
+        if dim.__class__ is int:
+            normalize_dim(dim, ndim)
         found = tuple(sorted(normalize_dims(dim, ndim)))
         if dim is None or dim.__class__ is int or all(d.__class__ is int for d in dim):
             _axes[dim, ndim] = found

@@ -65,15 +65,16 @@ def _kernel(spec: Spec, ord: float, dims: Shape, keepdim: bool, _: Any) -> Calla
     return lambda x: np.asarray(function(x.astype(compute, copy=False))).astype(out, copy=False)
 
 
-def _grad(
+def norm_grad(
     g: Any, input: Any, result: Any, input_meta: Meta, ord: float, dims: Shape, keepdim: bool
 ) -> Any:
+    """The gradient of a vector norm; 0 where the norm has a corner."""
     g = restore_dims(g, input_meta, dims, keepdim)
     norm = restore_dims(result, input_meta, dims, keepdim)
     if input.dtype.to_real() is not norm.dtype:
         input = input.to(norm.dtype.to_complex() if input.dtype.is_complex else norm.dtype)
     if ord == 0:
-        return input * 0.0
+        return None
     if ord == 1:
         return g * input.sgn()
     if ord == 2:
@@ -91,12 +92,81 @@ def _grad(
     return steep * where_op(norm == 0, 0.0, g / norm ** (ord - 1))
 
 
+def _record(name: str, grad_name: str) -> Op:
+    return Op(
+        f"{name}(Tensor input, float ord, int[] dims, bool keepdim=False, dtype? dtype=None)",
+        kind=REDUCTION,
+        infer=_infer,
+        kernel=_kernel,
+        grad={"input": norm_grad},
+        grad_name=grad_name,
+    )
+
+
 # 1-, 2-, inf- or any other norm of all elements along ``dims``
-vector_norm = Op(
-    "vector_norm_(Tensor input, float ord, int[] dims, bool keepdim=False, dtype? dtype=None)",
+vector_norm = _record("vector_norm_", "LinalgVectorNorm")
+pairwise_norm = _record("pairwise_norm", "NormBackward1")
+
+
+# scaling to a norm -----------------------------------------------------------------------------
+
+#: What PyTorch adds to a norm before it divides by it.
+RENORM_MARGIN = 1e-7
+
+
+def _renorm_infer(input: Meta, maxnorm: Meta, p: float, dim: int) -> Meta:
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions"
+        )
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    require_inexact(input, "linalg.vector_norm")
+    return input.like()
+
+
+def _other_axes(ndim: int, dim: int) -> Shape:
+    return tuple([d for d in range(ndim) if d != dim])
+
+
+def _renorm_kernel(spec: Spec, p: float, dim: int) -> Callable[..., Array]:
+    source = spec.inputs[0]
+    assert source is not None
+    dims = _other_axes(source.ndim, dim)
+    size_spec = vector_norm.specialize((source,), (p, dims, True, None))
+    measure, out = size_spec.kernel, spec.out.dtype.numpy
+
+    def scale(x: Array, largest: Any) -> Array:
+        if largest < 0:
+            raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {largest}")
+        size = measure(x)
+        factor = np.where(size > largest, largest / (size + size.dtype.type(RENORM_MARGIN)), 1)
+        return np.asarray(x * factor.astype(size.dtype)).astype(out, copy=False)
+
+    return scale
+
+
+def _renorm_grad(
+    g: Any, input: Any, maxnorm: Any, input_meta: Meta, p: float, dim: int
+) -> Any:
+    dims = _other_axes(input_meta.ndim, dim)
+    size = vector_norm(input, ord=p, dims=dims, keepdim=True, dtype=None)
+    padded = size + RENORM_MARGIN
+    large = size > maxnorm
+    factor = where_op(large, maxnorm / padded, 1.0)
+    along = (g * (input.conj() if input.dtype.is_complex else input)).sum(dims, True)
+    if along.dtype.is_complex:
+        along = along.real
+    slope = where_op(large, -along * maxnorm / (padded * padded), 0.0)
+    return g * factor + norm_grad(slope, input, size, input_meta, p, dims, True)
+
+
+# slices along ``dim`` scaled down to a p-norm of at most ``maxnorm``
+renorm = Op(
+    "renorm_(Tensor input, Tensor maxnorm, float p, int dim)",
     kind=REDUCTION,
-    infer=_infer,
-    kernel=_kernel,
-    grad={"input": _grad},
-    grad_name="LinalgVectorNorm",
+    infer=_renorm_infer,
+    kernel=_renorm_kernel,
+    grad={"input": _renorm_grad},
+    grad_name="Renorm",
 )

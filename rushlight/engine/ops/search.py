@@ -93,9 +93,10 @@ searchsorted = Op(
 def _histc_kernel(
     spec: Spec, bins: int, low: float, high: float
 ) -> Callable[[Array], Array]:
-    out = spec.out.dtype.numpy
+    out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
 
     def count(x: Array) -> Array:
+        x = x.astype(compute, copy=False)
         first, last = low, high
         if first == last and x.size:
             first, last = float(x.min()), float(x.max())
@@ -104,7 +105,7 @@ def _histc_kernel(
         if not (np.isfinite(first) and np.isfinite(last)):
             raise RuntimeError(f"torch.histc: range of [{first:g}, {last:g}] is not finite")
         inside = x[(x >= first) & (x <= last)]
-        place = ((inside - out.type(first)) / out.type(last - first) * bins).astype(np.int64)
+        place = ((inside - compute.type(first)) / compute.type(last - first) * bins).astype(np.int64)
         return np.bincount(np.minimum(place, bins - 1), minlength=bins).astype(out)
 
     return count
@@ -129,7 +130,7 @@ histc = Op(
 
 
 def _histogram_infer(
-    input: Meta, edges: Meta, weight: Meta | None, density: bool, uniform: bool
+    input: Meta, edges: Meta, weight: Meta | None, density: bool
 ) -> Meta:
     _require_kind(input, (FLOATING,), "histogramdd")
     if edges.dtype is not input.dtype:
@@ -147,7 +148,7 @@ def _histogram_infer(
     return make_meta((max(edges.shape[0] - 1, 0),), input.dtype)
 
 
-def _histogram_kernel(spec: Spec, density: bool, uniform: bool) -> Callable[..., Array]:
+def _histogram_kernel(spec: Spec, density: bool) -> Callable[..., Array]:
     out = spec.out.dtype.numpy
     bins = spec.out.shape[0]
 
@@ -156,8 +157,6 @@ def _histogram_kernel(spec: Spec, density: bool, uniform: bool) -> Callable[...,
         inside = (flat >= edges[0]) & (flat <= edges[-1])
         chosen = flat[inside]
         place = np.searchsorted(edges, chosen, "right") - 1
-        if uniform:
-            place = ((chosen - edges[0]) / (edges[-1] - edges[0]) * bins).astype(np.int64)
         share = None if weight is None else weight.reshape(-1)[inside]
         made = np.bincount(np.minimum(place, bins - 1), share, minlength=bins).astype(out)
         if density:
@@ -168,7 +167,7 @@ def _histogram_kernel(spec: Spec, density: bool, uniform: bool) -> Callable[...,
 
 
 histogram = Op(
-    "histogram_(Tensor input, Tensor edges, Tensor? weight, bool density, bool uniform)",
+    "histogram_(Tensor input, Tensor edges, Tensor? weight, bool density)",
     kind=OTHER,
     infer=_histogram_infer,
     kernel=_histogram_kernel,
@@ -186,6 +185,10 @@ def counted(values: Array, weights: Array | None, minlength: int) -> Array:
         raise RuntimeError("minlength should be >= 0")
     if weights is not None and weights.shape != values.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
+    if not values.size:
+        return np.zeros(minlength, np.int64)
+    if weights is not None and weights.dtype.kind == "c":
+        weights = weights.real
     made = np.bincount(values.astype(np.int64), weights, minlength)
     if weights is not None and weights.dtype == np.float32:
         return made.astype(np.float32)
@@ -230,7 +233,9 @@ def unique_runs(x: Array, dim: int | None) -> Unique:
     if not count:
         empty = np.zeros(x.shape if dim is None else (0,), np.int64)
         return rows if dim is None else x, empty, np.zeros(0, np.int64)
-    differs = (rows[1:] != rows[:-1]).reshape(count - 1, -1).any(1)
+    differs = rows[1:] != rows[:-1]
+    if differs.ndim > 1:
+        differs = differs.any(tuple(range(1, differs.ndim)))
     starts = np.concatenate(([0], np.flatnonzero(differs) + 1))
     inverse = np.concatenate(([0], np.cumsum(differs))).astype(np.int64)
     counts = np.diff(np.append(starts, count))

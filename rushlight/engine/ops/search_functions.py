@@ -158,7 +158,7 @@ def _edges(input: Any, bins: int, given: Any) -> Any:
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     if given is None:
-        low, high = (array.min(), array.max()) if array.size else (0.0, 0.0)
+        low, high = (array.min(), array.max()) if array.size else (0.0, 1.0)
     else:
         low, high = given
     if low > high:
@@ -208,9 +208,9 @@ def histogram(
     tensor([0., 2., 1., 0.])
     """
     tensor_meta(input, "histogram")
-    uniform = not isinstance(bins, TensorBase)
-    edges = _edges(input, bins, range) if uniform else bins
-    counts = hooks.record(search.histogram, (input, edges, weight), (bool(density), uniform))
+    given = isinstance(bins, TensorBase)
+    edges = bins.clone().contiguous() if given else _edges(input, bins, range)
+    counts = hooks.record(search.histogram, (input, edges, weight), (bool(density),))
     return return_types.histogram(counts, edges)
 
 

@@ -14,6 +14,7 @@ from rushlight.engine.core.dtype import int64
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import GATHER, REDUCTION, Op, Spec
+from rushlight.engine.ops.elementwise import broadcast_meta
 from rushlight.engine.ops.reduce import reduced_shape
 from rushlight.engine.ops.reduce_extreme import ties_grad
 from rushlight.engine.ops.reduce_select import (
@@ -50,7 +51,8 @@ def _alone(x: Array) -> Pair:
 def _sort_infer(input: Meta, dim: int, descending: bool) -> tuple[Meta, Meta]:
     if input.dtype.is_complex:
         raise RuntimeError("Sort does not support complex dtypes on CPU")
-    return input.like(), make_meta(tuple(input.shape), int64)
+    made = broadcast_meta((input,), input.dtype)
+    return made, made.with_dtype(int64)
 
 
 def _sort_kernel(spec: Spec, dim: int, descending: bool) -> Callable[[Array], Pair]:
@@ -73,15 +75,21 @@ def _along_grad(g0: Any, result1: Any, input_meta: Meta, dim: int) -> Any:
     return spread_along(g0, result1, dim=dim, size=input_meta.shape[dim], unique=True)
 
 
-sort = Op(
-    "sort_(Tensor input, int dim, bool descending)",
-    kind=GATHER,
-    infer=_sort_infer,
-    kernel=_sort_kernel,
-    grad={"input": _along_grad},
-    grad_name="Sort",
-    differentiable=1,
-)
+def _sort(name: str, grad_name: str) -> Op:
+    return Op(
+        f"{name}(Tensor input, int dim, bool descending)",
+        kind=GATHER,
+        infer=_sort_infer,
+        kernel=_sort_kernel,
+        grad={"input": _along_grad},
+        grad_name=grad_name,
+        differentiable=1,
+    )
+
+
+# PyTorch's graph tells whether a stable order was asked for; here every order is stable.
+sort = _sort("sort_", "SortBackward0")
+sort_stable = _sort("sort_stable", "SortBackward1")
 
 
 # topk ------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from rushlight.engine.ops.reduce_select import one_axis, tensor_meta
 _NAN = float("nan")
 
 
-def _sorted(input: Any, dim: int, descending: bool, name: str) -> Any:
+def _sorted(input: Any, dim: int, descending: bool, stable: Any, name: str) -> Any:
     axis = one_axis(dim, tensor_meta(input, name).ndim, name)
-    return hooks.record(records.sort, (input,), (axis, bool(descending)))
+    op = records.sort_stable if stable else records.sort
+    return hooks.record(op, (input,), (axis, bool(descending)))
 
 
 def _arguments(dim: Any, descending: Any) -> tuple[int, bool]:
@@ -53,7 +54,7 @@ def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = 
     indices=tensor([1, 2, 0]))
     """
     dim, descending = _arguments(dim, descending)
-    return return_types.sort(*_sorted(input, dim, descending, "sort"))
+    return return_types.sort(*_sorted(input, dim, descending, stable, "sort"))
 
 
 @composite(method=True, samples=_SORT)
@@ -65,7 +66,7 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool
     tensor([0, 2, 1])
     """
     dim, descending = _arguments(dim, descending)
-    return _sorted(input, dim, descending, "argsort")[1]
+    return _sorted(input, dim, descending, stable, "argsort")[1]
 
 
 @composite(method=True, samples=(S(t(3, 4)), S(t()), S(ti(4, 2)), S(t(0, 3))))
@@ -77,12 +78,14 @@ def msort(input: Any) -> Any:
     tensor([[2, 1],
             [3, 5]])
     """
-    return _sorted(input, 0, False, "msort")[0]
+    return _sorted(input, 0, False, False, "msort")[0]
 
 
+# no equal elements, whatever the type: which of them comes first is PyTorch's secret
+_DISTINCT = t(2, 4, values=[[3.0, 0.0, 7.0, 5.0], [1.0, 6.0, 2.0, 4.0]])
 _TOPK = (
-    S(t(3, 5), 2), S(t(3, 5), 2, 0), S(t(5), 3, largest=False), S(t(), 1), S(t(3, 5), 0),
-    S(t(2, 300), 4), S(t(2, 300), 4, largest=False), S(t(300, 2), 3, 0),
+    S(_DISTINCT, 2), S(_DISTINCT, 3, largest=False), S(t(3, 5), 3, 1, False), S(t(), 1),
+    S(t(3, 5), 0), S(t(2, 300), 4), S(t(2, 300), 4, largest=False), S(t(2, 300, 2), 3, 1),
     S(t(4, values=[2.0, _NAN, 1.0, 3.0]), 2),
 )  # fmt: skip
 
@@ -125,7 +128,7 @@ def _one(op: Op, kind: Any, input: Any, dim: int, keepdim: bool, *first: Any) ->
     return kind(*hooks.record(op, (input,), (*first, axis, keepdim)))
 
 
-@composite(method=True, samples=(S(t(3, 5), 2), S(t(3, 5), 1, 0), S(t(3, 5), 5, 1, True), S(t(), 1)))
+@composite(method=True, samples=(S(_DISTINCT, 2), S(_DISTINCT, 4, 1, True), S(t(2, 5, 3), 2, 1), S(t(), 1)))
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The ``k``-th smallest element along ``dim`` (counted from 1), and where it stands.
 
@@ -139,8 +142,9 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
 
 
 _MEDIAN = (
-    S(t(3, 4)), S(t(3, 5), 1), S(t(3, 4), 0, True), S(t(), 0), S(t()), S(t(4, 3), dim=-1),
-    S(ti(7)), S(t(3, values=[1.0, _NAN, 2.0]), 0), S(t(3, values=[1.0, _NAN, 2.0])), S(t(0)),
+    S(t(3, 4)), S(_DISTINCT, 1), S(t(2, 4, 3), 1, True), S(t(), 0), S(t()), S(t(4, 3), dim=-1),
+    S(ti(7)), S(t(2, 3, values=[[1.0, _NAN, 2.0], [0.0, 3.0, 1.0]]), 1), S(t(0, grad=False)),
+    S(t(3, values=[1.0, _NAN, 2.0])),
 )  # fmt: skip
 
 

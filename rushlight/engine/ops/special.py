@@ -249,7 +249,12 @@ def polygamma(n: int, input: Any) -> Any:
 
 @composite(name="polygamma", namespaces=(), method=True, inplace=True)
 def polygamma_method(self: Any, n: int) -> Any:
-    """The ``n``-th derivative of ``digamma``."""
+    """The ``n``-th derivative of ``digamma``.
+
+    >>> import rushlight as torch
+    >>> torch.tensor([1.0]).polygamma(1)
+    tensor([1.6449])
+    """
     return polygamma(n, self)
 
 

@@ -74,10 +74,10 @@ def _record(
 
 
 _KINDS: dict[str, tuple[str, Callable[[Any], Any], str, str]] = {
-    "t": ("first", lambda x: x, "-0.5000", "-1.0000"),
-    "u": ("second", lambda x: 2 * x, "0.0000", "-1.0000"),
-    "v": ("third", lambda x: 2 * x - 1, "-1.0000", "-1.0000"),
-    "w": ("fourth", lambda x: 2 * x + 1, "1.0000", "-1.0000"),
+    "t": ("first", lambda x: x, "-0.5000", "-1."),
+    "u": ("second", lambda x: 2 * x, "0.", "-1."),
+    "v": ("third", lambda x: 2 * x - 1, "-1.", "-1."),
+    "w": ("fourth", lambda x: 2 * x + 1, "1.", "-1."),
 }
 for _letter, (_kind, _first, _shown, _shifted) in _KINDS.items():
     _words = f"Chebyshev polynomial of the {_kind} kind"

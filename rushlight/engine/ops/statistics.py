@@ -57,8 +57,8 @@ def _moments(
 
     def call(x: Array) -> tuple[Array, Array]:
         x = x.astype(compute, copy=False)
-        center = total(x) / number
-        distance = x - center
+        center = np.asarray(total(x) / number)
+        distance = np.asarray(x - center)
         if complex_input:
             square = distance.real**2 + distance.imag**2
         else:

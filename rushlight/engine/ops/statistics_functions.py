@@ -9,6 +9,7 @@ from rushlight.engine.core.dtype import BOOL, FLOATING, INTEGRAL, SCALAR_NAMES
 from rushlight.engine.ir.op import Op, composite, hooks
 from rushlight.engine.ir.samples import S, t, tc, ti
 from rushlight.engine.ops import statistics
+from rushlight.engine.ops.complex import complex_
 from rushlight.engine.ops.reduce import axes, reduced_count
 from rushlight.engine.ops.reduce_select import tensor_meta
 
@@ -149,8 +150,8 @@ def _check_weights(weights: Any, name: str, count: int, category: int) -> None:
         )
 
 
-_COV = (S(t(3, 5)), S(t(5)), S(t(3, 5), correction=0), S(t(3, 5), fweights=ti(5, low=1, high=4)),
-        S(t(3, 5), aweights=t(5, low=0.5, grad=False)), S(tc(2, 4)),
+_COV = (S(t(3, 5)), S(t(5)), S(t(3, 5), correction=0), S(t(3, 5, grad=False), fweights=ti(5, low=1, high=4)),
+        S(t(3, 5, grad=False), aweights=t(5, low=0.5, grad=False)), S(tc(2, 4)),
         S(t(3, 5), fweights=ti(5, low=1, high=4), aweights=t(5, low=0.5, grad=False)))  # fmt: skip
 
 
@@ -194,6 +195,8 @@ def cov(
         total, center = count, rows.sum(1, True) / count
     else:
         total = weights.sum()
+        if total.item() == 0:
+            raise RuntimeError("cov(): weights sum to zero, can't be normalized")
         center = (rows * weights).sum(1, True) / total
     if correction and aweights is not None:
         taken = correction * (weights * aweights).sum() / total
@@ -203,7 +206,7 @@ def cov(
     centered = rows - center
     weighted = centered if weights is None else centered * weights
     made = centered @ weighted.t().conj() / freedom
-    return made.reshape(()) if meta.ndim < 2 else made
+    return made.squeeze()
 
 
 @composite(method=True, samples=(S(t(3, 5)), S(t(5)), S(tc(2, 4))))
@@ -228,4 +231,6 @@ def corrcoef(input: Any) -> Any:
         return covariance / covariance
     deviation = covariance.diagonal().sqrt()
     ratio = covariance / deviation.reshape((-1, 1)) / deviation.reshape((1, -1))
-    return ratio if ratio.dtype.is_complex else ratio.clip(-1, 1)
+    if ratio.dtype.is_complex:
+        return complex_(ratio.real.clip(-1, 1), ratio.imag.clip(-1, 1))
+    return ratio.clip(-1, 1)

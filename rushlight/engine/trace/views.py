@@ -47,8 +47,11 @@ class Storage:
             tensor._value = follow(self.value, tensor._chain)
             tensor._seen = self.version
         base = tensor._base
-        if base is not None and base._edge is not tensor._base_edge:
-            refresh_edge(tensor)
+        if base is not None:
+            if base._former is not None:
+                base = tensor._base = base._former
+            if base._edge is not tensor._base_edge:
+                refresh_edge(tensor)
         value: Value = tensor._value
         return value
 
@@ -144,23 +147,23 @@ def become_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
         value = tensor._value
         key = ((value.meta,), attrs)
         spec = op.specs.get(key) or op.specialize(*key)
-        if mode.grad and tensor._edge is not None:
+        if tensor._edge is not None:  # also without gradients: its shape is another now
             tensor._edge = _view_edge(spec, tensor._edge)
         tensor._value = apply_view(spec, value)
         tensor._version_count += 1
         return tensor
     made = make_view(op, tensor, attrs)
     if tensor._base is None:
-        # others may have been taken from it: an unnamed tensor stands where it stood
+        # views may have been taken from it: an unnamed tensor stands for what it was to them
         root = object.__new__(mode.tensor)
         root._value, root._alias, root._chain = tensor._value, tensor._alias, tensor._chain
         root._seen, root._base, root._base_edge = tensor._seen, None, None
         root._edge = tensor._edge
-        tensor._base = root
+        tensor._base = tensor._former = root
     tensor._base_edge = tensor._base._edge
     tensor._value, tensor._chain, tensor._seen = made._value, made._chain, made._seen
-    if mode.grad or tensor._edge is None:
-        tensor._edge = made._edge
+    if tensor._edge is not None:
+        tensor._edge = _view_edge(made._chain[-1], tensor._edge)
     return tensor
 
 

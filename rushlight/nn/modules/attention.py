@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight._creation import empty
+from rushlight._info import typename
 from rushlight.nn import functional as F
 from rushlight.nn import init
 from rushlight.nn.modules.linear import NonDynamicallyQuantizableLinear
 from rushlight.nn.modules.module import Module
-from rushlight.nn.modules.utils import type_name
 from rushlight.nn.parameter import Parameter
 
 
@@ -19,7 +19,7 @@ def float_mask(mask: Any, name: str, like: Any) -> Any:
         return mask
     if str(mask.dtype) != "torch.bool":
         raise AssertionError(
-            f"only bool and floating types of {name} are supported, got {type_name(mask)}"
+            f"only bool and floating types of {name} are supported, got {typename(mask)}"
         )
     return like.new_zeros(mask.shape).masked_fill(mask, float("-inf"))
 

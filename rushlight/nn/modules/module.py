@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rushlight._creation import empty
+from rushlight._info import typename
 from rushlight._tensor import Tensor
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.engine.core.device import device as Device
@@ -17,7 +18,7 @@ from rushlight.nn.modules.calling import call_with_hooks
 from rushlight.nn.modules.hooks import ModuleHooks, everywhere, registered
 from rushlight.nn.modules.state_dict import ModuleState
 from rushlight.nn.modules.traversal import ModuleTraversal
-from rushlight.nn.modules.utils import indent, type_name
+from rushlight.nn.modules.utils import indent
 from rushlight.nn.parameter import Parameter, is_buffer
 
 _TABLES_OF_HOOKS = (
@@ -111,7 +112,7 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
     def _check_name(self, kind: str, name: Any, members: dict[str, Any]) -> None:
         """Refuse a name that cannot be an attribute, or is one already."""
         if not isinstance(name, str):
-            raise TypeError(f"{kind} name should be a string. Got {type_name(name)}")
+            raise TypeError(f"{kind} name should be a string. Got {typename(name)}")
         if kind == "module":
             self._check_unused(name, members)
         if "." in name:
@@ -144,7 +145,7 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
         self._check_name("buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{type_name(tensor)}' object to buffer '{name}' "
+                f"cannot assign '{typename(tensor)}' object to buffer '{name}' "
                 "(torch Tensor or None required)"
             )
         self._buffers[name] = registered(everywhere.buffer_registration, self, name, tensor)
@@ -165,7 +166,7 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
         if param is not None:
             if not isinstance(param, Parameter):
                 raise TypeError(
-                    f"cannot assign '{type_name(param)}' object to parameter '{name}' "
+                    f"cannot assign '{typename(param)}' object to parameter '{name}' "
                     "(torch.nn.Parameter or None required)"
                 )
             if param.grad_fn:
@@ -180,7 +181,7 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
     def add_module(self, name: str, module: Any) -> None:
         """Make ``module`` (or ``None``) a submodule called ``name``."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{type_name(module)} is not a Module subclass")
+            raise TypeError(f"{typename(module)} is not a Module subclass")
         self._check_name("module", name, self._modules)
         self._modules[name] = registered(everywhere.module_registration, self, name, module)
 
@@ -210,7 +211,7 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
         elif parameters is not None and name in parameters:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{type_name(value)}' as parameter '{name}' "
+                    f"cannot assign '{typename(value)}' as parameter '{name}' "
                     "(torch.nn.Parameter or None expected)"
                 )
             self.register_parameter(name, value)
@@ -236,7 +237,7 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
             self._leave_other_tables(name, modules)
         elif value is not None:
             raise TypeError(
-                f"cannot assign '{type_name(value)}' as child module '{name}' "
+                f"cannot assign '{typename(value)}' as child module '{name}' "
                 "(torch.nn.Module or None expected)"
             )
         modules[name] = registered(everywhere.module_registration, self, name, value)
@@ -244,7 +245,7 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
     def _set_buffer(self, name: str, value: Any) -> None:
         if value is not None and not isinstance(value, Tensor):
             raise TypeError(
-                f"cannot assign '{type_name(value)}' as buffer '{name}' "
+                f"cannot assign '{typename(value)}' as buffer '{name}' "
                 "(torch.nn.Buffer, torch.Tensor or None expected)"
             )
         absent = self.__dict__.get("_non_persistent_buffers_set", ())
@@ -317,8 +318,8 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
         fn(self)
         return self
 
-    def _convert_floating(self, dtype_name: str) -> Any:
-        return self._apply(lambda t: getattr(t, dtype_name)() if t.is_floating_point() else t)
+    def _convert_floating(self, dtypename: str) -> Any:
+        return self._apply(lambda t: getattr(t, dtypename)() if t.is_floating_point() else t)
 
     def float(self) -> Any:
         """Make all floating-point tensors ``float32``."""

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, KeysView, Mapping
 from typing import Any
 
+from rushlight._info import typename
 from rushlight._tensor import Tensor
 from rushlight.nn.modules.container import pairs, position
 from rushlight.nn.modules.module import Module
-from rushlight.nn.modules.utils import type_name
 from rushlight.nn.parameter import Parameter
 
 
@@ -196,7 +196,7 @@ class ParameterDict(Module):
 
     def extra_repr(self) -> str:
         """One line for each value."""
-        return "\n".join(_describe(key, x, type_name) for key, x in self.items())
+        return "\n".join(_describe(key, x, typename) for key, x in self.items())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")

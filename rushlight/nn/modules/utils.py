@@ -5,21 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rushlight._tensor import Tensor
-
-
-def type_name(value: Any) -> str:
-    """The name of a value's type as PyTorch's messages write it."""
-    if isinstance(value, Tensor):
-        return str(value.type())  # type: ignore[attr-defined]
-    kind = value if isinstance(value, type) else type(value)
-    if kind.__module__ in ("builtins", "__builtin__"):
-        return kind.__qualname__
-    module = kind.__module__
-    if module.partition(".")[0] == "rushlight":
-        module = "torch" + module[len("rushlight") :]
-    return f"{module}.{kind.__qualname__}"
-
 
 def indent(text: str, spaces: int) -> str:
     """``text`` with every line but the first moved to the right."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rushlight._info import typename
 from rushlight._tensor import Tensor
 from rushlight.nn._torch import ops
-from rushlight.nn.modules.utils import type_name
 
 
 def parameters_to_vector(parameters: Iterable[Any]) -> Any:
@@ -30,7 +30,7 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
     tensor([[1., 2.]])
     """
     if not isinstance(vec, Tensor):
-        raise TypeError(f"expected torch.Tensor, but got: {type_name(vec)}")
+        raise TypeError(f"expected torch.Tensor, but got: {typename(vec)}")
     source: Any = vec
     start = 0
     for parameter in parameters:
