@@ -48,7 +48,6 @@ def _per_call(function: Callable[[], Any], calls: int, after: Callable[[], Any])
 def recording(peer: Any) -> Row:
     """Recording ``a + b`` of 15 numbers, against PyTorch computing it."""
     import rushlight
-
     from rushlight.engine.runtime.executor import flush
 
     sides = {}
@@ -166,7 +165,8 @@ def main() -> None:
     for row in rows:
         print(_format(row))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    about = {"machine": platform.processor() or platform.machine(), "python": sys.version.split()[0]}
+    machine = platform.processor() or platform.machine()
+    about = {"machine": machine, "python": sys.version.split()[0]}
     arguments.json.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
 
 

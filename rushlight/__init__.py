@@ -65,8 +65,9 @@ from rushlight.engine.core.device import (
     set_default_device as set_default_device,
 )
 from rushlight.engine.core.dtype import (
+    ALIASES as _ALIASES,
     bfloat16 as bfloat16,
-    bool_ as bool,  # noqa: A004 - PyTorch's name
+    bool_ as bool,
     can_cast as can_cast,
     complex64 as complex64,
     complex128 as complex128,
@@ -88,7 +89,6 @@ from rushlight.engine.core.dtype import (
     uint32 as uint32,
     uint64 as uint64,
 )
-from rushlight.engine.core.dtype import ALIASES as _ALIASES
 from rushlight.engine.core.shape import Size as Size
 
 __version__ = "0.1.0"

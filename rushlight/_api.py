@@ -61,7 +61,7 @@ def write_out(out: Any, result: Any, name: str) -> Any:
                 UserWarning,
                 stacklevel=3,
             )
-        converted = result.to(have.dtype)
+        converted = result if have.dtype is got.dtype else result.to(have.dtype).contiguous()
         out._alias = None
         out._version_count += 1
         out._value = converted._value
@@ -70,11 +70,18 @@ def write_out(out: Any, result: Any, name: str) -> Any:
 
 
 def with_out(function: Function, name: str) -> Function:
-    """``function`` with PyTorch's ``out=`` argument."""
+    """``function`` with PyTorch's ``out=`` argument.
+
+    An attribute ``prepare_out(out, keyword arguments)`` of the function may refuse ``out`` or make
+    the function compute in its type.
+    """
+    prepare = getattr(function, "prepare_out", None)
 
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if out is None:
             return function(*args, **kwargs)
+        if prepare is not None:
+            prepare(out, kwargs)
         return write_out(out, function(*args, **kwargs), name)
 
     return call
@@ -122,7 +129,8 @@ class Api:
             if record.inplace:
                 form = inplace_form(function, method + "_")
                 self.methods[method + "_"] = _dress(form, method + "_", record, "Tensor.")
-                if "torch" in record.namespaces and isinstance(record, Op):
+                public = isinstance(record, Op) or record.inplace == "torch"
+                if "torch" in record.namespaces and public:
                     self.namespaces["torch"][name + "_"] = form
         elif record.inplace:
             form = _dress(inplace_form(function, name + "_"), name + "_", record, "")

@@ -1,5 +1,7 @@
 """Everything that makes tensors: from data, of one number, of regular numbers, of old types."""
 
+from __future__ import annotations
+
 from rushlight._creation_data import (
     as_tensor as as_tensor,
     asarray as asarray,
@@ -27,7 +29,7 @@ from rushlight._creation_ranges import (
     eye as eye,
     linspace as linspace,
     logspace as logspace,
-    range as range,  # noqa: A004 - PyTorch's name
+    range as range,
     tril_indices as tril_indices,
     triu_indices as triu_indices,
 )

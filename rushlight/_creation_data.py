@@ -23,7 +23,6 @@ from rushlight.engine.core.dtype import (
 )
 from rushlight.engine.ir.graph import TensorBase
 
-
 __all__ = ["as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer", "tensor"]
 
 _PYTHON_TYPES: dict[Any, dtype] = {float: float64, int: int64, bool: bool_, complex: complex128}
@@ -32,7 +31,7 @@ _PYTHON_TYPES: dict[Any, dtype] = {float: float64, int: int64, bool: bool_, comp
 def as_dtype(wanted: Any) -> dtype | None:
     """A type given as such, or as Python's ``int``, ``float``, ``bool`` or ``complex``."""
     if wanted is None or wanted.__class__ is dtype:
-        return wanted  # type: ignore[no-any-return]
+        return wanted
     found = _PYTHON_TYPES.get(wanted)
     if found is None:
         raise TypeError(
@@ -163,7 +162,7 @@ def tensor(
     tensor([[1, 2],
             [3, 4]])
     """
-    return finish(tensor_of_array(_array(data, as_dtype(dtype))), device, requires_grad)  # type: ignore[no-any-return]
+    return finish(tensor_of_array(_array(data, as_dtype(dtype))), device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -177,10 +176,10 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         require_device(device)
     dtype = as_dtype(dtype)
     if isinstance(data, TensorBase):
-        return data.to(dtype) if dtype is not None else data  # type: ignore[attr-defined,no-any-return,return-value]
+        return data.to(dtype) if dtype is not None else data  # type: ignore[attr-defined,return-value]
     if isinstance(data, np.ndarray):
         made = from_numpy(data)
-        return made.to(dtype) if dtype is not None else made  # type: ignore[attr-defined,no-any-return]
+        return made.to(dtype) if dtype is not None else made  # type: ignore[attr-defined]
     return tensor(data, dtype=dtype)
 
 
@@ -259,8 +258,8 @@ def asarray(
     elif copy and shares:
         made = made.clone()
     if isinstance(obj, TensorBase) and not requires_grad and made is obj:
-        return made if not made.requires_grad else made.detach()
-    return finish(made.detach() if made.requires_grad else made, device, requires_grad)  # type: ignore[no-any-return]
+        return made.detach() if made.requires_grad else made  # type: ignore[return-value]
+    return finish(made.detach() if made.requires_grad else made, device, requires_grad)
 
 
 def frombuffer(
@@ -309,7 +308,7 @@ def frombuffer(
             f"multiple of element size ({size})"
         )
     array = np.frombuffer(memory, found.numpy, count, offset)
-    return finish(shared_tensor(array), None, requires_grad)  # type: ignore[no-any-return]
+    return finish(shared_tensor(array), None, requires_grad)
 
 
 def from_dlpack(ext_tensor: Any) -> Tensor:

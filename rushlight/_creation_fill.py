@@ -102,7 +102,7 @@ def zeros(
     >>> torch.zeros(2, dtype=torch.long)
     tensor([0, 0])
     """
-    return _made(_given(sizes, size, "zeros"), 0, dtype, device, requires_grad, out)  # type: ignore[no-any-return]
+    return _made(_given(sizes, size, "zeros"), 0, dtype, device, requires_grad, out)
 
 
 def ones(
@@ -123,7 +123,7 @@ def ones(
     >>> torch.ones(2)
     tensor([1., 1.])
     """
-    return _made(_given(sizes, size, "ones"), 1, dtype, device, requires_grad, out)  # type: ignore[no-any-return]
+    return _made(_given(sizes, size, "ones"), 1, dtype, device, requires_grad, out)
 
 
 def empty(
@@ -145,7 +145,7 @@ def empty(
     >>> torch.empty(2, 3).shape
     torch.Size([2, 3])
     """
-    return _made(_given(sizes, size, "empty"), 0, dtype, device, requires_grad, out)  # type: ignore[no-any-return]
+    return _made(_given(sizes, size, "empty"), 0, dtype, device, requires_grad, out)
 
 
 def full(
@@ -171,7 +171,7 @@ def full(
         fill_value = fill_value.item()  # type: ignore[attr-defined]
     if dtype is None and out is None:
         dtype = infer_dtype(fill_value)
-    return _made(shape_of((size,), "full"), fill_value, dtype, device, requires_grad, out)  # type: ignore[no-any-return]
+    return _made(shape_of((size,), "full"), fill_value, dtype, device, requires_grad, out)
 
 
 def scalar_tensor(
@@ -184,7 +184,7 @@ def scalar_tensor(
     >>> torch.scalar_tensor(3)
     tensor(3.)
     """
-    return _made((), s, dtype, device, requires_grad, None)  # type: ignore[no-any-return]
+    return _made((), s, dtype, device, requires_grad, None)
 
 
 def empty_strided(
@@ -204,7 +204,7 @@ def empty_strided(
             f"({len(strides)})"
         )
     found = as_dtype(dtype) or get_default_dtype()
-    return finish(_strided(strided_meta(shape, strides, found), 0), device, requires_grad)  # type: ignore[no-any-return]
+    return finish(_strided(strided_meta(shape, strides, found), 0), device, requires_grad)
 
 
 def _strided(meta: Meta, fill: Any) -> Any:
@@ -242,7 +242,7 @@ def _like(fill: Any, name: str, doc: str) -> Callable[..., Tensor]:
         requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
     ) -> Tensor:  # fmt: skip
         made = _strided(_like_meta(input, dtype, memory_format, name), fill)
-        return finish(made, device, requires_grad)  # type: ignore[no-any-return]
+        return finish(made, device, requires_grad)
 
     like.__name__ = like.__qualname__ = name
     like.__doc__ = doc
@@ -302,7 +302,7 @@ def full_like(
     if isinstance(fill_value, TensorBase):
         fill_value = fill_value.item()  # type: ignore[attr-defined]
     meta = _like_meta(input, dtype, memory_format, "full_like")
-    return finish(_strided(meta, fill_value), device, requires_grad)  # type: ignore[no-any-return]
+    return finish(_strided(meta, fill_value), device, requires_grad)
 
 
 # methods that make a tensor of the same type ---------------------------------------------------
@@ -314,7 +314,7 @@ def _new(fill: Any, name: str, what: str) -> Callable[..., Tensor]:
         requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
     ) -> Tensor:  # fmt: skip
         shape = _given(sizes, size, name)
-        return _made(shape, fill, dtype or self.dtype, device, requires_grad, None)  # type: ignore[no-any-return]
+        return _made(shape, fill, dtype or self.dtype, device, requires_grad, None)
 
     new.__name__, new.__qualname__ = name, f"Tensor.{name}"
     new.__doc__ = f"A tensor {what}, of this shape and of the type of ``self`` if none is given."
@@ -334,7 +334,7 @@ def new_full(
     if isinstance(fill_value, TensorBase):
         fill_value = fill_value.item()  # type: ignore[attr-defined]
     shape = shape_of((size,), "new_full")
-    return _made(shape, fill_value, dtype or self.dtype, device, requires_grad, None)  # type: ignore[no-any-return]
+    return _made(shape, fill_value, dtype or self.dtype, device, requires_grad, None)
 
 
 def new_tensor(

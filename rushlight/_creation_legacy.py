@@ -1,4 +1,4 @@
-"""The old tensor types: ``torch.FloatTensor`` and its like, as constructors and for ``isinstance``."""
+"""The old tensor types: ``torch.FloatTensor`` and its like, constructors and for ``isinstance``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rushlight.engine.core.shape import Size
 from rushlight.engine.ir.graph import TensorBase
 
 
-class tensortype(type):  # noqa: N801 - PyTorch's name
+class tensortype(type):
     """The class of the old tensor types: one type of elements on one kind of device."""
 
     dtype: dtype

@@ -38,7 +38,7 @@ def _give(array: np.ndarray, out: Any, device: Any, requires_grad: bool) -> Any:
     return finish(made, device, requires_grad) if out is None else store(made, out)
 
 
-def _rounded_once(a: np.ndarray, b: Any, c: np.ndarray) -> np.ndarray:
+def _rounded_once(a: np.ndarray, b: Any, c: Any) -> np.ndarray:
     """``a * b + c`` in float64 as a fused multiply-add gives it (Dekker's exact product and sum).
 
     T. J. Dekker, A floating-point technique for extending the available precision (1971).
@@ -135,10 +135,10 @@ def arange(
             first, last, stride = int(first), int(last), int(stride)
         count = _count(first, last, stride)
         array = np.arange(count, dtype=np.int64) * int(stride) + int(first)
-        return _give(array.astype(found.numpy), out, device, requires_grad)  # type: ignore[no-any-return]
+        return _give(array.astype(found.numpy), out, device, requires_grad)
     count = math.ceil((last - first) / stride)
     array = _floating_range(float(first), float(stride), count, found)
-    return _give(array, out, device, requires_grad)  # type: ignore[no-any-return]
+    return _give(array, out, device, requires_grad)
 
 
 def _count(first: Any, last: Any, stride: Any) -> int:
@@ -147,7 +147,7 @@ def _count(first: Any, last: Any, stride: Any) -> int:
     return math.ceil((last - first) / stride)
 
 
-def range(  # noqa: A001 - PyTorch's name
+def range(
     start: Any = 0,
     end: Any = None,
     step: Any = 1,
@@ -170,7 +170,7 @@ def range(  # noqa: A001 - PyTorch's name
     _check_range(first, last, stride)
     found = as_dtype(dtype) or get_default_dtype()
     array = first + stride * np.arange(math.floor((last - first) / stride) + 1)
-    return _give(array.astype(found.numpy), out, device, requires_grad)  # type: ignore[no-any-return]
+    return _give(array.astype(found.numpy), out, device, requires_grad)
 
 
 def _evenly(start: Any, end: Any, steps: int, found: dtype) -> np.ndarray:
@@ -204,7 +204,7 @@ def _line_type(start: Any, end: Any, wanted: Any, out: Any) -> dtype:
         assert found is not None
         return found
     if out is not None:
-        return out.dtype  # type: ignore[no-any-return]
+        return out.dtype
     is_complex = isinstance(start, complex) or isinstance(end, complex)
     return default_complex() if is_complex else get_default_dtype()
 
@@ -232,7 +232,7 @@ def linspace(
     start, end, count = _number(start), _number(end), _steps(steps)
     found = _line_type(start, end, dtype, out)
     array = _evenly(start, end, count, found)
-    return _give(array.astype(found.numpy), out, device, requires_grad)  # type: ignore[no-any-return]
+    return _give(array.astype(found.numpy), out, device, requires_grad)
 
 
 def logspace(
@@ -261,7 +261,7 @@ def logspace(
     powers = _evenly(start, end, count, found)
     wide = np.dtype(np.complex128) if found.category == COMPLEX else np.dtype(np.float64)
     array = np.power(wide.type(_number(base)), powers.astype(wide))
-    return _give(array.astype(found.numpy), out, device, requires_grad)  # type: ignore[no-any-return]
+    return _give(array.astype(found.numpy), out, device, requires_grad)
 
 
 def eye(
@@ -289,7 +289,7 @@ def eye(
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
     found = as_dtype(dtype) or (get_default_dtype() if out is None else out.dtype)
-    return _give(np.eye(n, columns).astype(found.numpy), out, device, requires_grad)  # type: ignore[no-any-return]
+    return _give(np.eye(n, columns).astype(found.numpy), out, device, requires_grad)
 
 
 def _triangle(mask: np.ndarray, wanted: Any, device: Any) -> Any:
@@ -314,7 +314,7 @@ def tril_indices(
     tensor([[0, 1, 1],
             [0, 0, 1]])
     """
-    return _triangle(np.tri(row, col, offset, dtype=bool), dtype, device)  # type: ignore[no-any-return]
+    return _triangle(np.tri(row, col, offset, dtype=bool), dtype, device)
 
 
 def triu_indices(
@@ -330,4 +330,4 @@ def triu_indices(
     tensor([[0, 0, 1],
             [0, 1, 1]])
     """
-    return _triangle(~np.tri(row, col, offset - 1, dtype=bool), dtype, device)  # type: ignore[no-any-return]
+    return _triangle(~np.tri(row, col, offset - 1, dtype=bool), dtype, device)

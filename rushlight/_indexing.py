@@ -16,8 +16,9 @@ import numpy as np
 
 from rushlight._creation_data import tensor as make_tensor
 from rushlight._tensor import tensor_of_array
-from rushlight.engine.core.dtype import SCALAR_NAMES, bool_, int32, int64, uint8
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, bool_, int32, int64, uint8
 from rushlight.engine.ir.graph import Meta, TensorBase
+from rushlight.engine.ir.op import Op
 from rushlight.engine.ops.arithmetic_inplace import copy_
 from rushlight.engine.ops.index_functions import (
     check_mask,
@@ -29,14 +30,11 @@ from rushlight.engine.ops.index_functions import (
 )
 from rushlight.engine.ops.index_masks import masked_fill_op
 from rushlight.engine.ops.view import select, slice_
-from rushlight.engine.ops.view_index import alias, view_op
+from rushlight.engine.ops.view_index import alias, index_view
 from rushlight.engine.trace.recorder import record
-from rushlight.engine.trace.views import make_view, write
+from rushlight.engine.trace.views import check_inplace, fits, make_view, write, write_part
 
 Item = int | tuple[int, int, int] | None
-
-_INTEGERS = {int, np.int64, np.int32, np.int16, np.int8, np.uint8}
-
 
 class Parsed:
     """An index in its two parts: the items of the view, and index tensors by axis of that view."""
@@ -59,6 +57,10 @@ def getitem(self: Any, index: Any) -> Any:
         return make_view(select, self, (0, _number(index, self._value.meta, 0)))
     if kind is slice and self._value.meta.ndim:
         return make_view(slice_, self, (0, *_cut(index, self._value.meta.shape[0])))
+    if kind is tuple:
+        items = _plain_items(self._value.meta, index)
+        if items:
+            return make_view(index_view, self, (items,))
     parsed = _parse(self._value.meta, _as_tuple(index))
     part = _basic(self, parsed)
     if not parsed.tensors:
@@ -69,36 +71,45 @@ def getitem(self: Any, index: Any) -> Any:
 
 def setitem(self: Any, index: Any, value: Any) -> None:
     """``self[index] = value``: written in place, seen by every view of the same memory."""
+    meta = self._value.meta
+    if value.__class__ is not float or meta.dtype.category != FLOATING:
+        value = _assignable(value, meta)
     kind = index.__class__
     if kind is int:
-        parsed = Parsed()
-        parsed.items.append(_number(index, self._value.meta, 0))
-    else:
-        parsed = _parse(self._value.meta, _as_tuple(index))
-    meta = self._value.meta
-    if not isinstance(value, TensorBase):
-        given, value = value, checked_number(value, meta.dtype)
-        if value is None:
-            name = "numpy.ndarray" if isinstance(given, np.ndarray) else type(given).__name__
-            raise TypeError(
-                f"can't assign a {name} to a "
-                f"torch.{SCALAR_NAMES[meta.dtype]}Tensor"
-            )
-    _set(self, parsed, value)
-
-
-def _set(self: Any, parsed: Parsed, value: Any) -> None:
-    whole = not parsed.items and not parsed.tensors
-    part = self if whole else _basic(self, parsed)
-    if not parsed.tensors:
-        if part is self:
-            copy_(self, _filling(value, part))
-        else:
-            write(part, _filling(value, part), "copy_")
+        _write_part(self, select, (0, _number(index, meta, 0)), value)
         return
+    if kind is tuple or kind is slice:
+        items = _plain_items(meta, index if kind is tuple else (index,))
+        if items:
+            _write_part(self, index_view, (items,), value)
+            return
+    parsed = _parse(meta, _as_tuple(index))
+    if parsed.tensors:
+        _set_picked(self, parsed, value)
+    elif parsed.items:
+        _write_part(self, index_view, (tuple(parsed.items),), value)
+    else:
+        copy_(self, _filling(value, meta))
+
+
+def _assignable(value: Any, meta: Meta) -> Any:
+    """A tensor, or a number the tensor can hold; PyTorch's errors for anything else."""
+    if isinstance(value, TensorBase):
+        return value
+    number = checked_number(value, meta.dtype)
+    if number is None:
+        name = "numpy.ndarray" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"can't assign a {name} to a torch.{SCALAR_NAMES[meta.dtype]}Tensor")
+    return number
+
+
+def _set_picked(self: Any, parsed: Parsed, value: Any) -> None:
+    part = _basic(self, parsed) if parsed.items else self
+    check_inplace(part)
     single = len(parsed.tensors) == 1
     axis, index = parsed.tensors[0]
-    if single and is_mask(index) and (not isinstance(value, TensorBase) or not value._value.meta.ndim):
+    single_value = not isinstance(value, TensorBase) or not value._value.meta.ndim
+    if single and single_value and is_mask(index):
         check_mask(index, part._value.meta, axis)
         lead = part.ndim - axis - index.ndim
         mask = index if not lead else index[(..., *[None] * lead)]
@@ -112,17 +123,27 @@ def _set(self: Any, parsed: Parsed, value: Any) -> None:
     write(part, put_at(part, dims, tensors, value, False), "index_put_")
 
 
-def _filling(value: Any, part: Any) -> Any:
+def _filling(value: Any, meta: Meta) -> Any:
     """What is written to a basic index: a tensor that broadcasts to the part."""
     if not isinstance(value, TensorBase):
-        return tensor_of_array(np.asarray(value).astype(part.dtype.numpy))
-    have, wanted = value._value.meta.shape, part._value.meta.shape
+        return tensor_of_array(np.asarray(value).astype(meta.dtype.numpy))
+    have, wanted = value._value.meta.shape, meta.shape
     lead = len(have) - len(wanted)
     if lead > 0 and all(n == 1 for n in have[:lead]):
         value = value.reshape(have[lead:])  # type: ignore[attr-defined]
     if value._value.meta.shape != wanted:
         return value.expand(wanted)  # type: ignore[attr-defined]
     return value
+
+
+def _write_part(self: Any, op: Op, attrs: tuple[Any, ...], value: Any) -> None:
+    """Write to the part a view operation looks at, in PyTorch's words where it does not fit."""
+    if isinstance(value, TensorBase):
+        meta = self._value.meta
+        spec = op.specs.get(((meta,), attrs)) or op.specialize((meta,), attrs)
+        if not fits(value._value.meta, spec.out):
+            value = _filling(value, spec.out)
+    write_part(self, op, attrs, value)
 
 
 # reading an index ------------------------------------------------------------------------------
@@ -178,10 +199,53 @@ def _weight(item: Any) -> int:
     return 1
 
 
+def _plain_items(meta: Meta, index: tuple[Any, ...]) -> tuple[Item, ...] | None:
+    """The items of an index of numbers, slices, ``None`` and ``...``; ``None`` for any other.
+
+    Also ``None`` where the whole axes leave nothing over, and for mistakes: `_parse` names them.
+    """
+    shape = meta.shape
+    ndim = len(shape)
+    made: list[Item] = []
+    axis = used = 0  # `used`: up to where items are not whole axes
+    for place, item in enumerate(index):
+        kind = item.__class__
+        if kind is int:
+            if axis >= ndim:
+                return None
+            size = shape[axis]
+            if not -size <= item < size:
+                return None
+            made.append(item + size if item < 0 else item)
+            axis += 1
+            used = len(made)
+        elif kind is slice:
+            if axis >= ndim:
+                return None
+            size = shape[axis]
+            found = _cut(item, size)
+            made.append(found)
+            axis += 1
+            if found != (0, size, 1):
+                used = len(made)
+        elif item is None:
+            made.append(None)
+            used = len(made)
+        elif item is ...:
+            rest = index[place + 1 :]
+            after = len(rest) - rest.count(None) if ... not in rest else -1
+            if after < 0 or axis + after > ndim:
+                return None
+            while axis < ndim - after:
+                made.append((0, shape[axis], 1))
+                axis += 1
+        else:
+            return None
+    return tuple(made[:used])
+
+
 def _parse(meta: Meta, index: tuple[Any, ...]) -> Parsed:
-    items = [
-        item if item.__class__ in _PLAIN else _as_index(item) for item in index
-    ]
+    items: list[Any] = [item if item.__class__ in _PLAIN else _as_index(item) for item in index]
     taken = sum(map(_weight, items))
     ndim = meta.ndim
     if taken > ndim:
@@ -247,7 +311,7 @@ def _drop_whole(items: list[Item], shape: Sequence[int]) -> None:
 
 def _as_index(item: Any) -> Any:
     """An item that is neither a number nor a slice as an index tensor (or a number after all)."""
-    if item.__class__ in _INTEGERS:
+    if isinstance(item, (int, np.integer)):
         return int(item)
     if isinstance(item, TensorBase):
         meta = item._value.meta
@@ -290,7 +354,7 @@ def _basic(self: Any, parsed: Parsed) -> Any:
     """The view of the basic part of an index."""
     if parsed.items:
         items = tuple(parsed.items)
-        return make_view(view_op(items), self, (items,))
+        return make_view(index_view, self, (items,))
     if parsed.tensors:
         return self
     if parsed.sliced:

@@ -12,7 +12,7 @@ from rushlight.engine.core.dtype import dtype, get_default_dtype
 from rushlight.engine.ir.graph import TensorBase
 
 
-class finfo:  # noqa: N801 - PyTorch's name
+class finfo:
     """The limits of a floating-point type.
 
     >>> import rushlight as torch
@@ -20,7 +20,7 @@ class finfo:  # noqa: N801 - PyTorch's name
     1.1920928955078125e-07
     """
 
-    def __init__(self, type: dtype | None = None) -> None:  # noqa: A002 - PyTorch's name
+    def __init__(self, type: dtype | None = None) -> None:
         found = type or get_default_dtype()
         if not (found.is_floating_point or found.is_complex):
             raise TypeError(
@@ -45,7 +45,7 @@ class finfo:  # noqa: N801 - PyTorch's name
         )
 
 
-class iinfo:  # noqa: N801 - PyTorch's name
+class iinfo:
     """The limits of a whole-number type.
 
     >>> import rushlight as torch
@@ -53,7 +53,7 @@ class iinfo:  # noqa: N801 - PyTorch's name
     127
     """
 
-    def __init__(self, type: dtype) -> None:  # noqa: A002 - PyTorch's name
+    def __init__(self, type: dtype) -> None:
         if type.is_floating_point or type.is_complex or type.name == "bool":
             raise TypeError(
                 f"torch.iinfo() requires an integer input type. Use torch.finfo to handle "
@@ -82,11 +82,11 @@ class _Named:
         return self._name.removeprefix("torch.")
 
 
-class memory_format(_Named):  # noqa: N801 - PyTorch's name
+class memory_format(_Named):
     """A memory order, such as ``torch.contiguous_format``."""
 
 
-class layout(_Named):  # noqa: N801 - PyTorch's name
+class layout(_Named):
     """A memory layout, such as ``torch.strided``."""
 
 

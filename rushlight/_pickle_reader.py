@@ -83,7 +83,8 @@ class Reader:
         except LoadError:
             raise
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-            raise LoadError(f"the file's description of its contents is damaged: {error}") from error
+            reason = f"the file's description of its contents is damaged: {error}"
+            raise LoadError(reason) from error
         raise LoadError("the file's description of its contents ends too early")
 
     # the stack -----------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ class Reader:
         return self._stack.pop()
 
     def _pop_mark(self) -> list[Any]:
-        items = []
+        items: list[Any] = []
         while self._stack:
             item = self._stack.pop()
             if item is _MARK:
@@ -195,11 +196,17 @@ def _ignore(reader: Reader, argument: Any) -> None:
     """Frames and protocol numbers carry no data."""
 
 
+def _drop(reader: Reader, _: Any) -> None:
+    reader._pop()
+
+
 _VALUES = (
-    "BININT BININT1 BININT2 LONG1 LONG4 INT LONG BINFLOAT FLOAT BINUNICODE SHORT_BINUNICODE "
-    "BINUNICODE8 UNICODE BINBYTES SHORT_BINBYTES BINBYTES8 BINSTRING SHORT_BINSTRING STRING "
-    "BYTEARRAY8"
-).split()
+    "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG",
+    "BINFLOAT", "FLOAT",
+    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+    "BINSTRING", "SHORT_BINSTRING", "STRING", "BYTEARRAY8",
+)  # fmt: skip
 
 _ACTIONS: dict[str, Callable[[Reader, Any], None]] = {
     **dict.fromkeys(_VALUES, Reader._push),
@@ -237,5 +244,5 @@ _ACTIONS: dict[str, Callable[[Reader, Any], None]] = {
     "LONG_BINGET": Reader._get,
     "GET": Reader._get,
     "BINPERSID": Reader._persistent,
-    "POP": lambda r, _: None if r._pop() is None else None,
+    "POP": _drop,
 }

@@ -386,7 +386,8 @@ def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
 
 def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with exponentially distributed numbers of rate ``lambd``."""
-    return _into(self, lambda e, s, d: sampling_distributions.exponential(e, s, lambd, d), generator)
+    draw = sampling_distributions.exponential
+    return _into(self, lambda e, s, d: draw(e, s, lambd, d), generator)
 
 
 def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
@@ -396,12 +397,14 @@ def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
 
 def cauchy_(self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with Cauchy distributed numbers."""
-    return _into(self, lambda e, s, d: sampling_distributions.cauchy(e, s, median, sigma, d), generator)
+    draw = sampling_distributions.cauchy
+    return _into(self, lambda e, s, d: draw(e, s, median, sigma, d), generator)
 
 
 def log_normal_(self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
     """Fill with numbers whose logarithms are normally distributed."""
-    return _into(self, lambda e, s, d: sampling_distributions.log_normal(e, s, d, mean, std), generator)
+    draw = sampling_distributions.log_normal
+    return _into(self, lambda e, s, d: draw(e, s, d, mean, std), generator)
 
 
 def _bind() -> None:

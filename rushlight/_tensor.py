@@ -19,11 +19,10 @@ from rushlight.engine.core.shape import Size, is_channels_last, normalize_dim
 from rushlight.engine.ir.buffers import copy_strided
 from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value, make_meta, strided_meta
 from rushlight.engine.ir.op import hooks
-from rushlight.engine.runtime.executor import materialize
+from rushlight.engine.runtime.executor import flush, materialize
 from rushlight.engine.trace import differentiate, views
 from rushlight.engine.trace.backward import backward
 from rushlight.engine.trace.recorder import mode, wrap
-
 
 if TYPE_CHECKING:  # the methods bound from the operator records, for editors and mypy
     from rushlight._methods import TensorMethods as _Methods
@@ -189,7 +188,7 @@ class Tensor(TensorBase, _Methods):
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
         array = self._array("tolist()")
-        if array.dtype.kind == "V" or array.dtype.itemsize < 4 and array.dtype.kind not in "biu":
+        if array.dtype.kind == "V" or (array.dtype.itemsize < 4 and array.dtype.kind not in "biu"):
             array = array.astype(np.float32)
         return array.tolist()
 
@@ -207,6 +206,8 @@ class Tensor(TensorBase, _Methods):
         storage = views.storage_of(self)
         whole = storage.value
         materialize(whole, reason)
+        if whole.pos >= 0:
+            flush(reason)  # what has been recorded reads this memory as it is now
         if whole.pos != SHARED:
             memory = whole.buffer
             if not memory.flags.writeable or memory.base is not None:

@@ -153,7 +153,7 @@ def _methods_stub(returns: _Returns) -> str:
 
 
 def _dunders(tensor: type) -> list[str]:
-    plain = "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul".split()
+    plain = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift", "matmul"]
     names = [f"__{prefix}{n}__" for n in plain for prefix in ("", "r")]
     names += [f"__{n}__" for n in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs", "invert")]
     return [name for name in names if name in vars(tensor)]

@@ -15,5 +15,5 @@ from rushlight.autograd.grad_mode import (
     set_grad_enabled as set_grad_enabled,
 )
 from rushlight.autograd.gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
-from rushlight.engine.trace.backward import backward as backward, grad as grad
 from rushlight.autograd.variable import Variable as Variable
+from rushlight.engine.trace.backward import backward as backward, grad as grad

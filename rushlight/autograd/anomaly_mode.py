@@ -5,7 +5,7 @@ from __future__ import annotations
 from rushlight.engine.trace.differentiate import anomaly
 
 
-class set_detect_anomaly:  # noqa: N801 - PyTorch's name
+class set_detect_anomaly:
     """Switch the search for NaN gradients on or off, at once or for a ``with`` block.
 
     While it is on, every node's gradients are computed at once and looked at.
@@ -27,7 +27,7 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
         anomaly.enabled = self._before
 
 
-class detect_anomaly(set_detect_anomaly):  # noqa: N801 - PyTorch's name
+class detect_anomaly(set_detect_anomaly):
     """Search for NaN gradients inside a ``with`` block.
 
     >>> import rushlight as torch

@@ -76,7 +76,7 @@ class _GradMode:
         return call
 
 
-class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
+class no_grad(_GradMode):
     """Record nothing for differentiation: ``with torch.no_grad():`` or ``@torch.no_grad()``.
 
     >>> import rushlight as torch
@@ -90,7 +90,7 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
     _wanted = False
 
 
-class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
+class enable_grad(_GradMode):
     """Record for differentiation, also inside ``no_grad``.
 
     >>> import rushlight as torch
@@ -102,7 +102,7 @@ class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
     """
 
 
-class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
+class set_grad_enabled(_GradMode):
     """Switch differentiation on or off, at once or for a ``with`` block.
 
     >>> import rushlight as torch
@@ -131,7 +131,7 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
         return super().__call__(function)
 
 
-class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
+class inference_mode(_GradMode):
     """Like ``no_grad``, for code whose results never take part in differentiation.
 
     >>> import rushlight as torch

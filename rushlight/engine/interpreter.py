@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.errors import Location, with_location
-from rushlight.engine.ir.op import OTHER
 from rushlight.engine.ir.program import Node, Program
 
 
 class Failed:
     """Stands for a value whose computation raised; whoever needs it gets that error again."""
 
-    __slots__ = ("error",)
+    __slots__ = ("error", "traceback")
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+        self.traceback = error.__traceback__
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise self.error
+        raise self.error.with_traceback(self.traceback)
 
 
 # One prepared operation: kernel, number of its only input (-1: see `many`), getter of several
@@ -52,12 +52,14 @@ def prepare(program: Program) -> list[Step]:
         overwritable = -1
         into = getattr(kernel, "into", None)
         if getattr(kernel, "owned", None) is not None:
+            program.overwrites |= not program.owned.isdisjoint(node.inputs)
             kernel = _owning(kernel, node, program, last, index, kept, outside)
         if into is not None:
             target = node.inputs[0]
             free = target in program.owned or (target not in outside and target not in kept)
             if free and last[target] == index and node.inputs.count(target) == 1:
                 overwritable = target
+                program.overwrites |= target in program.owned
         single = node.inputs[0] if len(node.inputs) == 1 else -1
         getter = itemgetter(*[i if i >= 0 else program.size for i in node.inputs]) if (
             len(node.inputs) > 1
@@ -139,11 +141,6 @@ def run(
             found = _spoil(steps[index][-1], environment, raised, locations)
             error = error or found
             index += 1
-        except BaseException as raised:  # Ctrl-C: finish what was begun, then pass it on
-            error = raised
-            if steps[index][-1].spec.op.kind == OTHER:  # may have written over its inputs
-                _spoil(steps[index][-1], environment, raised, locations)
-                index += 1
 
 
 def _overwrite(step: Step, environment: list[Any], program: Program) -> None:

@@ -359,7 +359,8 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
     with no_grad():
         tensor.normal_(0, std, generator=generator)
         for column in range(columns):
-            tensor[randperm(rows)[:zeros], column] = 0
+            order: Any = randperm(rows)
+            tensor[order[:zeros], column] = 0
     return tensor
 
 

@@ -7,8 +7,7 @@ from typing import Any
 from rushlight._creation import empty
 from rushlight._printing import parameter_repr
 from rushlight._tensor import Tensor
-from rushlight.engine.core.dtype import FLOATING
-from rushlight.engine.core.dtype import dtype as Dtype
+from rushlight.engine.core.dtype import FLOATING, dtype as Dtype
 from rushlight.engine.trace import views
 
 
@@ -91,7 +90,7 @@ class Buffer(Tensor):
     """
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
-        made = (empty(0) if data is None else data).detach()
+        made: Any = (empty(0) if data is None else data).detach()
         made.requires_grad_(data is not None and data.requires_grad)
         made.persistent = persistent
         made._is_buffer = True
@@ -225,7 +224,7 @@ for _name in ("to", "cpu", "cuda", "half", "float", "double", "bfloat16", "type"
     setattr(UninitializedTensorMixin, _name, _conversion(_name))
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc,override]
     """A parameter whose shape is not known before the first forward pass.
 
     Args:
@@ -255,7 +254,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
         """Nothing is left to do: ``__new__`` has made the tensor."""
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc,override]
     """A buffer whose shape is not known before the first forward pass.
 
     Args:

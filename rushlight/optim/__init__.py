@@ -1,15 +1,20 @@
 """Optimizers: ``torch.optim``."""
 
-from rushlight.optim import lr_scheduler as lr_scheduler
-from rushlight.optim.adagrad import Adagrad as Adagrad
-from rushlight.optim.adam import Adam as Adam, AdamW as AdamW
+from rushlight.optim import lr_scheduler, swa_utils
+from rushlight.optim.adagrad import Adagrad
+from rushlight.optim.adam import Adam, AdamW
 from rushlight.optim.adaptive import (
-    Adadelta as Adadelta,
-    Adamax as Adamax,
-    NAdam as NAdam,
-    RAdam as RAdam,
+    Adadelta,
+    Adamax,
+    NAdam,
+    RAdam,
 )
-from rushlight.optim.optimizer import Optimizer as Optimizer
-from rushlight.optim.rmsprop import RMSprop as RMSprop
-from rushlight.optim.sgd import SGD as SGD
-from rushlight.optim.signs import ASGD as ASGD, Rprop as Rprop
+from rushlight.optim.hooks import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from rushlight.optim.lbfgs import LBFGS
+from rushlight.optim.optimizer import Optimizer
+from rushlight.optim.rmsprop import RMSprop
+from rushlight.optim.sgd import SGD
+from rushlight.optim.signs import ASGD, Rprop

@@ -15,12 +15,12 @@ from rushlight.optim.optimizer import (
 
 def adam(
     param: Any, grad: Any, first: Any, second: Any, *largest: Any, lr: Any, beta1: Any, beta2: Any,
-    correction1: Any, root_correction2: Any, eps: Any, weight_decay: Any, decay: bool,
+    correction1: Any, inverse_root2: Any, eps: Any, weight_decay: Any, decay: bool,
     decoupled: bool, amsgrad: bool, maximize: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
     """One step of Adam (Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980), or of AdamW.
 
-    ``correction1`` is ``1 - beta1^t``, ``root_correction2`` the root of ``1 - beta2^t``.
+    ``correction1`` is ``1 - beta1^t``, ``inverse_root2`` is ``(1 - beta2^t)^(-1/2)``.
     """
     if maximize:
         grad = -grad
@@ -32,9 +32,9 @@ def adam(
     second = second * beta2 + grad * grad * (1 - beta2)
     if amsgrad:
         top = largest[0].maximum(second)
-        denominator = top.sqrt() / root_correction2 + eps
+        denominator = top.sqrt() * inverse_root2 + eps
         return param - first / denominator * (lr / correction1), first, second, top
-    denominator = second.sqrt() / root_correction2 + eps
+    denominator = second.sqrt() * inverse_root2 + eps
     return param - first / denominator * (lr / correction1), first, second
 
 
@@ -101,7 +101,7 @@ def _numbers(group: dict[str, Any], count: int) -> dict[str, Any]:
         "beta1": beta1,
         "beta2": beta2,
         "correction1": 1 - beta1**count,
-        "root_correction2": (1 - beta2**count) ** 0.5,
+        "inverse_root2": (1 - beta2**count) ** -0.5,
         "eps": group["eps"],
         "weight_decay": group["weight_decay"],
     }

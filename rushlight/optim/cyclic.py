@@ -14,7 +14,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     """Cosine annealing that begins anew; see https://arxiv.org/abs/1608.03983."""
 
     def __init__(
-        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0,  # noqa: N803
+        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0,
         last_epoch: int = -1,
     ) -> None:  # fmt: skip
         if T_0 <= 0 or not isinstance(T_0, int):
@@ -64,7 +64,10 @@ def _each(optimizer: Optimizer, value: Any, name: str) -> list[float]:
     count = len(optimizer.param_groups)
     if isinstance(value, (list, tuple)):
         if len(value) != count:
-            raise ValueError(f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)} values, param_groups has {count}.")  # fmt: skip  # noqa: E501
+            raise ValueError(
+                f"{name} must have the same length as optimizer.param_groups. {name} has "
+                f"{len(value)} values, param_groups has {count}."
+            )
         return list(value)
     return [value] * count
 

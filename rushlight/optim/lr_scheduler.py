@@ -8,15 +8,29 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rushlight.optim.cyclic import (
-    CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts,
-    CyclicLR as CyclicLR,
-    OneCycleLR as OneCycleLR,
-)
+from rushlight.optim.cyclic import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from rushlight.optim.optimizer import Optimizer
-from rushlight.optim.plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from rushlight.optim.plateau import ReduceLROnPlateau
 from rushlight.optim.scheduler_base import LRScheduler
 
+__all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
 
 class _LRScheduler(LRScheduler):
     """The name by which old programs derive schedules of their own."""
@@ -218,7 +232,7 @@ class CosineAnnealingLR(LRScheduler):
     """The rate falls and rises along a cosine; see https://arxiv.org/abs/1608.03983."""
 
     def __init__(
-        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1  # noqa: N803
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
         self.T_max = T_max
         self.eta_min = eta_min

@@ -22,7 +22,8 @@ def rmsprop(
     """Divide by the root of a running mean of squares (Tieleman and Hinton, 2012)."""
     grad = with_decay(param, grad, weight_decay, decay, maximize)
     square = square * alpha + grad * grad * (1 - alpha)
-    variance, mean = square, ()
+    variance = square
+    mean: tuple[Any, ...] = ()
     if centered:
         average = others[-1] + (grad - others[-1]) * (1 - alpha)
         variance, mean = square - average * average, (average,)

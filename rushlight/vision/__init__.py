@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rushlight.vision import datasets as datasets
-from rushlight.vision import transforms as transforms
+from rushlight.vision import datasets as datasets, transforms as transforms
 
 __all__ = ["datasets", "transforms"]

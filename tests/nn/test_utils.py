@@ -109,11 +109,11 @@ def parametrized(torch: Any) -> Any:
     with parametrize.cached():
         same = module.weight is module.weight
     (module(torch.ones(1, 3)) ** 2).sum().backward()
-    made = copy.deepcopy(module)
+    copied = copy.deepcopy(module).weight
     names = [type(module).__name__, parametrize.type_before_parametrizations(module).__name__]
     found = [module, module.weight, module.parametrizations.weight.original.grad, same, names]
     parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
-    return found, module.state_dict(), made.weight, parametrize.is_parametrized(module)
+    return found, module.state_dict(), copied, parametrize.is_parametrized(module)
 
 
 def wrong_parametrization(torch: Any) -> Any:
@@ -136,7 +136,7 @@ def functional_call(torch: Any) -> Any:
     module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     tensors = {"0.weight": torch.ones(2, 2), "1.running_mean": torch.ones(2)}
     call = torch.func.functional_call if hasattr(torch, "func") else None
-    call = getattr(torch.nn.utils.stateless, "functional_call") if call is None else call
+    call = torch.nn.utils.stateless.functional_call if call is None else call
     y = call(module, tensors, (torch.tensor([[1.0, 2.0], [3.0, 5.0]]),))
     return y, module.state_dict()
 

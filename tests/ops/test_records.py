@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rushlight.engine.ir.op import Composite, Op
 from tests.ops import checks
-from tests.ops.harness import Face, faces, oracle, quiet
+from tests.ops.harness import faces, oracle, quiet
 
 FACES = faces()
 BY_NAME = {face.name: face for face in FACES}

@@ -18,7 +18,7 @@ CASES = [
     "Adam(p, lr=0.05, betas=(0.3, 0.5))", "Adam(p, maximize=True, weight_decay=0.1)",
     "Adam(p, decoupled_weight_decay=True, weight_decay=0.1)",
     "AdamW(p)", "AdamW(p, lr=0.05, weight_decay=0.3, amsgrad=True)", "AdamW(p, maximize=True)",
-    "RMSprop(p)", "RMSprop(p, lr=0.05, momentum=0.5)", "RMSprop(p, centered=True)",
+    "RMSprop(p)", "RMSprop(p, lr=0.005, momentum=0.5)", "RMSprop(p, centered=True)",
     "RMSprop(p, centered=True, momentum=0.5, weight_decay=0.1, alpha=0.9)",
     "RMSprop(p, maximize=True)",
     "Adagrad(p)", "Adagrad(p, lr=0.1, lr_decay=0.1, weight_decay=0.1)",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import linecache
 import os
 import sys
-from types import FrameType
+from types import FrameType, TracebackType
 
 PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -40,7 +42,38 @@ def user_location() -> Location | None:
 
 
 def with_location(error: BaseException, location: Location | None) -> BaseException:
-    """``error`` with a note naming the line that recorded the operation."""
+    """``error`` as if it had been raised by the line that recorded the operation.
+
+    Its traceback goes through that line, and a note says that the line was run earlier.
+    """
     if location is not None:
         error.add_note(f"recorded at: {location}")
+        inner, entry = error.__traceback__, _entry(location)
+        if entry is not None:
+            entry.tb_next = inner
+            error.__traceback__ = entry
     return error
+
+
+def _entry(location: Location) -> TracebackType | None:
+    """A traceback of one entry, for a line that has been left already."""
+    text = linecache.getline(location.filename, location.line).rstrip()
+    start = len(text) - len(text.lstrip())
+    place = {
+        "lineno": location.line,
+        "end_lineno": location.line,
+        "col_offset": start,
+        "end_col_offset": max(len(text.encode()), start + 1),
+    }
+    error = ast.Call(ast.Name("_error", ast.Load(), **place), [], [], **place)
+    module = ast.Module([ast.Raise(error, None, **place)], [])
+    code = compile(module, location.filename, "exec").replace(co_name=location.function)
+    try:
+        exec(code, {"_error": _Marker})
+    except _Marker as marker:
+        return marker.__traceback__.tb_next if marker.__traceback__ else None
+    return None
+
+
+class _Marker(Exception):
+    """Raised to get a traceback."""

@@ -75,7 +75,7 @@ class Record:
         *,
         namespaces: Sequence[str] = (),
         method: bool | str = False,
-        inplace: bool = False,
+        inplace: bool | str = False,
         samples: Iterable[Any] = (),
         errors: Iterable[Any] = (),
         oracle: str | None = None,
@@ -121,6 +121,8 @@ class Op(Record):
             it differently: ``SumBackward1``), or a function of the spec that gives it; derived
             from the operator's name if absent.
         differentiable: how many of the leading outputs carry gradients (all by default).
+        offset: how many elements after its input's first one a view begins, from the input's Meta
+            and the attributes; ``None``: at the same place.
         may_fail: the kernel can find an error in the data, so the user's line is remembered.
         scalar: the body that code generators lower (pointwise operators).
     """
@@ -137,6 +139,7 @@ class Op(Record):
         grad: Mapping[str, Callable[..., Any] | str] | None = None,
         grad_name: str | Callable[[Spec], str] | None = None,
         differentiable: int | None = None,
+        offset: Callable[..., int] | None = None,
         may_fail: bool = False,
         commutative: bool = False,
         scalar: Any = None,
@@ -156,6 +159,7 @@ class Op(Record):
         self.grad = grad
         self.grad_name = grad_name or "".join(p.capitalize() for p in name.strip("_").split("_"))
         self.differentiable = differentiable
+        self.offset = offset
         self.may_fail = may_fail
         self.commutative = commutative
         self.scalar = scalar
@@ -234,7 +238,7 @@ def composite(
     name: str | None = None,
     namespaces: Sequence[str] = ("torch",),
     method: bool | str = False,
-    inplace: bool = False,
+    inplace: bool | str = False,
     samples: Iterable[Any] = (),
     errors: Iterable[Any] = (),
     oracle: str | None = None,
@@ -245,7 +249,8 @@ def composite(
         name: the public name, the function's own by default.
         namespaces: where it is found: ``"torch"``, ``"nn.functional"``, ``"linalg"``, ...
         method: also a method of Tensor (a string names it differently).
-        inplace: also has a form ``name_`` that writes into its first argument.
+        inplace: also has a form ``name_`` that writes into its first argument (``"torch"``: as
+            a function of that namespace too).
         samples: calls for the generated tests, see ``rushlight.engine.ir.samples``.
         errors: calls that must raise.
         oracle: the dotted name under ``torch`` to compare with, if not the first namespace's.
@@ -317,7 +322,7 @@ def _parse(schema: str) -> tuple[str, tuple[str, ...], bool, list[tuple[str, Any
             inputs.append(declared)
             variadic = variadic or kind == "Tensor[]"
         else:
-            value = _LITERALS[default] if default in _LITERALS else default
+            value = _LITERALS.get(default, default)
             attributes.append((declared, value if equals else _REQUIRED))
     return name.strip(), tuple(inputs), variadic, attributes
 

@@ -29,7 +29,8 @@ class Node:
             f", {n}={v!r}"
             for n, v in zip(self.spec.op.attr_names, self.spec.attrs, strict=True)
         )
-        results = ", ".join(f"%{i}: {m!r}" for i, m in zip(self.outputs, self.spec.outs, strict=True))
+        outs = zip(self.outputs, self.spec.outs, strict=True)
+        results = ", ".join(f"%{i}: {m!r}" for i, m in outs)
         return f"{results} = {self.spec.op.name}({names}{attrs})"
 
 
@@ -44,9 +45,11 @@ class Program:
         owned: numbers of outside values nobody else holds: their memory may be written over.
         runs: how often it has run.
         steps: the prepared form the interpreter walks, made on the first run.
+        overwrites: whether a step may write over an outside value, so that the program cannot be
+            run twice on the same inputs.
     """
 
-    __slots__ = ("inputs", "keep", "nodes", "owned", "runs", "size", "steps")
+    __slots__ = ("inputs", "keep", "nodes", "overwrites", "owned", "runs", "size", "steps")
 
     def __init__(self, nodes: list[Node], size: int, held: tuple[bool, ...]) -> None:
         produced = {position for node in nodes for position in node.outputs}
@@ -57,6 +60,7 @@ class Program:
         self.inputs = sorted(read - produced)
         self.owned = frozenset(i for i in self.inputs if not held[i])
         self.runs = 0
+        self.overwrites = False
         self.steps: list[Any] | None = None
 
     def __str__(self) -> str:

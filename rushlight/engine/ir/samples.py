@@ -50,7 +50,8 @@ class Sample:
     """One call: arguments with ``T`` where a tensor stands (also inside lists and tuples).
 
     ``tolerance`` multiplies the dtype's usual one; ``check_grad`` False leaves gradients out,
-    ``twice`` False the second derivative; ``oracle`` False keeps it from PyTorch.
+    ``twice`` False the second derivative, ``numeric`` False the numeric ones (where what PyTorch
+    calls the gradient is not the derivative); ``oracle`` False keeps it from PyTorch.
     """
 
     args: tuple[Any, ...]
@@ -59,18 +60,20 @@ class Sample:
     check_grad: bool = True
     twice: bool = True
     oracle: bool = True
+    numeric: bool = True
 
 
-def S(  # noqa: N802 - short on purpose: hundreds of uses
+def S(
     *args: Any,
     tolerance: float = 1.0,
     check_grad: bool = True,
     twice: bool = True,
     oracle: bool = True,
+    numeric: bool = True,
     **kwargs: Any,
 ) -> Sample:
     """A sample call with the usual checks, or fewer; see ``Sample``."""
-    return Sample(args, kwargs, tolerance, check_grad, twice, oracle)
+    return Sample(args, kwargs, tolerance, check_grad, twice, oracle, numeric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +86,10 @@ class ErrorSample:
 
 
 UNARY = (S(t(3, 4)), S(t()), S(t(0, 3)), S(t(2, 1, 3)))
-BINARY = (S(t(3, 4), t(3, 4)), S(t(3, 4), t(4)), S(t(2, 1, 3), t(4, 1)), S(t(), t(2)), S(t(0, 3), t(3)))
+BINARY = (
+    S(t(3, 4), t(3, 4)),
+    S(t(3, 4), t(4)),
+    S(t(2, 1, 3), t(4, 1)),
+    S(t(), t(2)),
+    S(t(0, 3), t(3)),
+)

@@ -5,7 +5,6 @@ Kernels avoid NumPy's branching ``where``: a mask becomes bits or factors, see `
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,12 @@ from rushlight.engine.core.dtype import INTEGRAL, SCALAR_NAMES, bool_
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, composite, write
 from rushlight.engine.ir.samples import UNARY, S, t, ti
-from rushlight.engine.ops.arithmetic_rules import Refusal, guarded
+from rushlight.engine.ops.arithmetic_rules import Refusal, floats_only, guarded
 from rushlight.engine.ops.blend import choose, clip, keep_where, range_backward, where_op
 from rushlight.engine.ops.elementwise import pointwise
 
 _SIGNED = {4: np.int32, 8: np.int64}
 _NO_COMPLEX: Refusal = (NotImplementedError, "clamp is not supported for complex types")
-
-
-def floats_only(name: str, count: int = 1) -> Callable[..., Meta]:
-    """The ``infer`` of an activation with kernels for floating-point types alone."""
-    return guarded(count, boolean=name, integral=name, complex=name)
 
 
 def finished(input: Any, result: Any, inplace: bool, name: str) -> Any:

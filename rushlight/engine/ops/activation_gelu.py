@@ -11,8 +11,8 @@ import numpy as np
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t
-from rushlight.engine.ops.activation import floats_only
 from rushlight.engine.ops.arithmetic_power import square
+from rushlight.engine.ops.arithmetic_rules import floats_only
 from rushlight.engine.ops.elementwise import SAME, numpy_kernel, pointwise
 from rushlight.engine.ops.math import exp, tanh
 from rushlight.engine.ops.special_erf import erf_float32

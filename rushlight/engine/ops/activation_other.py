@@ -11,13 +11,12 @@ from rushlight.engine.core.shape import normalize_dim, pointwise_strides
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, constant
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
-from rushlight.engine.ops.activation import finished, floats_only, rrelu_mean
+from rushlight.engine.ops.activation import finished, rrelu_mean
 from rushlight.engine.ops.arithmetic import abs_
+from rushlight.engine.ops.arithmetic_rules import floats_only
 from rushlight.engine.ops.elementwise import numpy_compute, pointwise
 from rushlight.engine.ops.join import cat
-from rushlight.engine.ops.math import sigmoid as sigmoid_op
-from rushlight.engine.ops.math import sigmoid_array
-from rushlight.engine.ops.math import tanh as tanh_op
+from rushlight.engine.ops.math import sigmoid as sigmoid_op, sigmoid_array, tanh as tanh_op
 from rushlight.engine.ops.random import default_engine
 
 # composites -------------------------------------------------------------------------------------

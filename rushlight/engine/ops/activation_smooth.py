@@ -13,8 +13,9 @@ import numpy as np
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc
-from rushlight.engine.ops.activation import finished, floats_only
+from rushlight.engine.ops.activation import finished
 from rushlight.engine.ops.arithmetic_power import square
+from rushlight.engine.ops.arithmetic_rules import floats_only
 from rushlight.engine.ops.blend import choose, where_op
 from rushlight.engine.ops.elementwise import pointwise
 from rushlight.engine.ops.math import exp, sigmoid, sigmoid_array

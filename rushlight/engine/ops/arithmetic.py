@@ -13,8 +13,13 @@ import numpy as np
 
 from rushlight.engine.core.dtype import FLOATING, bool_
 from rushlight.engine.ir.graph import Meta
-from rushlight.engine.ir.op import Op, Spec, composite
+from rushlight.engine.ir.op import Spec
 from rushlight.engine.ir.samples import BINARY, UNARY, S, t, tc, ti
+from rushlight.engine.ops.arithmetic_division import (
+    floor_divide_floats,
+    fmod_floats,
+    remainder_floats,
+)
 from rushlight.engine.ops.arithmetic_rules import (
     NOT_IMPLEMENTED,
     conjugate,
@@ -22,11 +27,10 @@ from rushlight.engine.ops.arithmetic_rules import (
     no_gradient,
     not_differentiable,
     numbered,
-    require_tensor,
     strong,
     zero_division,
 )
-from rushlight.engine.ops.blend import keep_where, where_op
+from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.complex import real
 from rushlight.engine.ops.elementwise import (
     FLOAT,
@@ -134,14 +138,14 @@ def _scaled(combine: np.ufunc) -> Callable[[Spec], Callable[..., Any]]:
         return combine(x, product, out=product if wide else None)
 
     def prepare(spec: Spec) -> Callable[..., Any]:
-        inner = numpy_kernel(fused, SAME, 3)(spec)
         input, other, _ = spec.inputs
-        exact = input is spec.out and other is not None and other.dtype is spec.out.dtype
-        if not exact or not spec.out.ndim or numpy_compute(spec.out.dtype) != spec.out.dtype.numpy:
-            return inner
+        found = spec.out.dtype
+        exact = input is spec.out and other is not None and other.dtype is found
+        if not exact or not spec.out.ndim or numpy_compute(found) != found.numpy or found is bool_:
+            return strong(fused, SAME, 3)(spec)
 
         def kernel(x: Any, y: Any, alpha: Any) -> Any:
-            return inner(x, y, alpha)
+            return fused(x, y, alpha)
 
         kernel.into = lambda x, y, alpha: combine(x, y * alpha, x)  # type: ignore[attr-defined]
         return kernel
@@ -210,7 +214,7 @@ floor_divide = pointwise(
     "floor_divide(Tensor input, Tensor other)",
     np.floor_divide,
     infer=_no_kernel("div_floor_cpu"),
-    kernel=_by_category(np.floor_divide, np.floor_divide),
+    kernel=_by_category(np.floor_divide, floor_divide_floats),
     grad={
         "input": not_differentiable("floor_divide"),
         "other": not_differentiable("floor_divide"),
@@ -241,7 +245,7 @@ div_floor = pointwise(
     "div_floor(Tensor input, Tensor other)",
     np.floor_divide,
     infer=_no_kernel("div_floor_cpu"),
-    kernel=_by_category(np.floor_divide, np.floor_divide),
+    kernel=_by_category(np.floor_divide, floor_divide_floats),
     grad={"input": no_gradient, "other": no_gradient},
     grad_name="DivBackward2",
     may_fail=True,
@@ -276,7 +280,7 @@ remainder = pointwise(
     "remainder(Tensor input, Tensor other)",
     np.remainder,
     infer=_no_kernel("remainder_cpu"),
-    kernel=_by_category(np.remainder, np.remainder),
+    kernel=_by_category(np.remainder, remainder_floats),
     grad={
         "input": lambda g: g,
         "other": lambda g, input, other: _remainder_share(g, input, other),
@@ -301,7 +305,7 @@ fmod = pointwise(
     "fmod(Tensor input, Tensor other)",
     np.fmod,
     infer=_no_kernel("fmod_cpu"),
-    kernel=_by_category(np.fmod, np.fmod),
+    kernel=_by_category(np.fmod, fmod_floats),
     grad={
         "input": lambda g: g,
         "other": lambda g, input, other: -g * div_trunc(input, other),
@@ -372,7 +376,10 @@ abs_ = pointwise(
 
 
 def _sign(x: Any) -> Any:
-    return x.copy() if x.dtype == np.bool_ else np.sign(x)
+    if x.dtype.kind in "bc":
+        return x.copy() if x.dtype.kind == "b" else np.sign(x)
+    above, below = np.asarray(x > 0), np.asarray(x < 0)  # neither for NaN, whose sign is 0
+    return np.subtract(above.view(np.int8), below.view(np.int8)).astype(x.dtype)
 
 
 sign = pointwise(
@@ -424,94 +431,4 @@ sgn = pointwise(
     tensor([-1.,  0.,  1.])
     """,
     **_FACE,
-)
-
-
-# the larger and the smaller ---------------------------------------------------------------------
-
-
-def _extreme_kernel(spec: Spec, largest: bool) -> Callable[..., Any]:
-    beaten = np.less if largest else np.greater
-    dtype = spec.out.dtype.numpy
-
-    def kernel(g: Any, x: Any, y: Any) -> Any:
-        found = keep_where(np.asarray(np.logical_not(beaten(x, y))), g)
-        ties = np.equal(x, y)
-        if ties.any():
-            found = np.multiply(found, dtype.type(0.5), out=found, where=ties)
-        return found
-
-    return kernel
-
-
-extreme_backward: Op = pointwise(
-    "extreme_backward(Tensor grad, Tensor input, Tensor other, bool largest)",
-    np.multiply,
-    infer=lambda grad, input, other, largest: broadcast_meta((grad, input, other), grad.dtype),
-    kernel=_extreme_kernel,
-    grad={
-        "grad": lambda g, input, other, largest: extreme_backward(g, input, other, largest=largest)
-    },
-)
-
-
-def _extreme(name: str, function: np.ufunc, largest: bool, doc: str) -> Any:
-    schema = f"{name}(Tensor input, Tensor other)"
-    refusal = (RuntimeError, f"{name} not implemented for complex tensors.")
-
-    def share(g: Any, first: Any, second: Any) -> Any:
-        return extreme_backward(g, first, second, largest=largest)
-
-    op = pointwise(
-        schema,
-        function,
-        infer=guarded(2, complex=refusal),
-        grad={
-            "input": lambda g, input, other: share(g, input, other),
-            "other": lambda g, input, other: share(g, other, input),
-        },
-        commutative=True,
-    )
-
-    def face(input: Any, other: Any) -> Any:
-        require_tensor(input, name, "input", 1)
-        require_tensor(other, name, "other", 2)
-        return op(input, other)
-
-    face.__doc__ = doc
-    return composite(name=name, method=True, samples=(*BINARY, S(ti(3, 2), t(2)), S(ti(4), ti(4))))(
-        face
-    )
-
-
-maximum = _extreme(
-    "maximum",
-    np.maximum,
-    True,
-    """The larger of two tensors, element by element; NaN where either is.
-
-    Args:
-        input: a tensor of a real type.
-        other: a tensor that broadcasts with it.
-
-    >>> import rushlight as torch
-    >>> torch.maximum(torch.tensor([1, 2]), torch.tensor([3, 0]))
-    tensor([3, 2])
-    """,
-)
-
-minimum = _extreme(
-    "minimum",
-    np.minimum,
-    False,
-    """The smaller of two tensors, element by element; NaN where either is.
-
-    Args:
-        input: a tensor of a real type.
-        other: a tensor that broadcasts with it.
-
-    >>> import rushlight as torch
-    >>> torch.minimum(torch.tensor([1, 2]), torch.tensor([3, 0]))
-    tensor([1, 0])
-    """,
 )

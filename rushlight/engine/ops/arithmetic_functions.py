@@ -160,7 +160,7 @@ def true_divide(input: Any, other: Any) -> Any:
     return arithmetic.div.quick(input, other)
 
 
-@composite(method=True, inplace=True, samples=UNARY)
+@composite(method=True, inplace="torch", samples=UNARY)
 def negative(input: Any) -> Any:
     """Another name of ``neg``.
 
@@ -196,6 +196,12 @@ def positive(input: Any) -> Any:
     if input.dtype is bool_:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input
+
+
+@composite(namespaces=(), method=True)
+def __pos__(self: Any) -> Any:
+    """``+self``."""
+    return positive(self)
 
 
 def _doubled(x: Any) -> Any:

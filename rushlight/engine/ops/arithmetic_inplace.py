@@ -47,7 +47,8 @@ def _filled_kernel(spec: Spec, whole: Meta) -> Callable[[Any], np.ndarray]:
         made = empty_strided(whole)
         if isinstance(value, int) and target.kind in "iu":
             value = np.asarray(value & (1 << 8 * target.itemsize) - 1, np.uint64)
-        made[...] = np.asarray(value).astype(target)
+        number = np.asarray(value)
+        made[...] = (number if target.kind == "c" else number.real).astype(target)
         return made
 
     return kernel
@@ -201,9 +202,11 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     tensor([1., 2.])
     """
     if not isinstance(src, TensorBase):
-        raise TypeError(
-            f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
-        )
+        if not isinstance(src, (int, float, complex)):
+            raise TypeError(
+                f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
+            )
+        src = filled(src, whole=self._value.meta)
     if _watched(self) or src._edge is not None:  # type: ignore[attr-defined]
         src = copy_into(self, _fitted(src, self._value.meta))
     return write(self, src, "copy_")

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING
-from rushlight.engine.ir.graph import TensorBase
+from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING, bool_
+from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
-from rushlight.engine.ops.arithmetic_rules import guarded, no_gradient, numbered, plain
+from rushlight.engine.ops.arithmetic_rules import no_gradient, numbered, plain, refuse
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import FLOAT, SAME, infer_rule, numpy_kernel, pointwise
 
@@ -84,10 +84,14 @@ def _real_power(x: Any, exponent: Any) -> Any:
     if isinstance(exponent, (int, float)):
         if exponent in FIXED:
             return fixed_power(x, exponent)
-        if exponent == int(exponent) if math.isfinite(exponent) else False:
-            # NumPy's power of negative numbers is a hundred times slower
+        if math.isfinite(exponent) and exponent == int(exponent):
+            # NumPy's power of negative numbers is a hundred times slower than of positive ones
             found = np.power(np.abs(x), exponent)
             return np.copysign(found, x) if exponent % 2 else found
+        if x.ndim and math.isfinite(exponent):
+            found = np.power(np.abs(x), exponent)
+            np.copyto(found, np.nan, where=np.logical_and(x < 0, x != -np.inf))
+            return found
     return np.power(x, exponent)
 
 
@@ -134,10 +138,16 @@ def _exponent_gradient(g: Any, input: Any, other: Any, result: Any) -> Any:
     return g * where_op(dead, 0, (result * base.log()).conj())
 
 
+def _power_infer(input: Meta, other: Meta) -> Meta:
+    if input.dtype is other.dtype is bool_ and not other.weak:
+        refuse("pow", bool_)
+    return infer_rule(SAME, 2)(input, other)
+
+
 pow_op = pointwise(
     "pow(Tensor input, Tensor other)",
     np.power,
-    infer=guarded(2, boolean="pow"),
+    infer=_power_infer,
     kernel=_power_kernel,
     grad={"input": _base_gradient, "other": _exponent_gradient},
     grad_name=numbered("Pow", tensors=1, number=0, first=2),
@@ -246,7 +256,7 @@ def __rpow__(self: Any, other: Any) -> Any:
     return pow_op.quick(other, self) if _operand(other) else NotImplemented
 
 
-@composite(method=True, inplace=True, samples=(*UNARY, S(ti(4)), S(tc(3))))
+@composite(method=True, inplace="torch", samples=(*UNARY, S(ti(4)), S(tc(3))))
 def square(input: Any) -> Any:
     """``input ** 2``.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rushlight.engine.core.dtype import SCALAR_NAMES, dtype
 from rushlight.engine.ir.graph import Meta, TensorBase
-from rushlight.engine.ir.op import Spec
+from rushlight.engine.ir.op import Op, Spec
 from rushlight.engine.ops.elementwise import (
     SAME,
     compute_dtype,
@@ -170,3 +170,15 @@ def zero_division(function: Callable[..., Any]) -> Callable[..., Any]:
             raise RuntimeError("ZeroDivisionError") from None
 
     return divide
+
+
+def floats_only(name: str, count: int = 1) -> Callable[..., Meta]:
+    """The ``infer`` of an operator with kernels for floating-point types alone."""
+    return guarded(count, boolean=name, integral=name, complex=name)
+
+
+def between_tensors(op: Op, name: str, input: Any, other: Any, second: str = "other") -> Any:
+    """Call an operator that takes no plain numbers."""
+    require_tensor(input, name, "input", 1)
+    require_tensor(other, name, second, 2)
+    return op.quick(input, other)

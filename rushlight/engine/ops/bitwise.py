@@ -111,7 +111,7 @@ lcm_op = pointwise(
 )
 
 
-@composite(method=True, inplace=True, samples=(S(ti(3, 4), ti(4)), S(ti(), ti(2))))
+@composite(method=True, inplace="torch", samples=(S(ti(3, 4), ti(4)), S(ti(), ti(2))))
 def gcd(input: Any, other: Any) -> Any:
     """The greatest common divisor.
 
@@ -127,7 +127,7 @@ def gcd(input: Any, other: Any) -> Any:
     return gcd_op.quick(input, other)
 
 
-@composite(method=True, inplace=True, samples=(S(ti(3, 4), ti(4)), S(ti(), ti(2))))
+@composite(method=True, inplace="torch", samples=(S(ti(3, 4), ti(4)), S(ti(), ti(2))))
 def lcm(input: Any, other: Any) -> Any:
     """The least common multiple.
 

@@ -10,7 +10,7 @@ import numpy as np
 from rushlight.engine.core.dtype import COMPLEX, SCALAR_NAMES, bool_, uint8
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import POINTWISE, Op, Spec
-from rushlight.engine.ops.arithmetic_rules import numbered, plain
+from rushlight.engine.ops.arithmetic_rules import numbered, plain, refuse
 from rushlight.engine.ops.elementwise import (
     broadcast_meta,
     converter,
@@ -110,6 +110,9 @@ def _clamp_infer(input: Meta, min: Meta | None, max: Meta | None) -> Meta:
     found = result_type(metas)
     if found.category == COMPLEX:
         raise NotImplementedError("clamp is not supported for complex types")
+    if found is bool_ and all(m.weak for m in metas[1:]):
+        side = "" if len(metas) == 3 else ("_max" if min is None else "_min")
+        refuse(f"clamp{side}_scalar_cpu", found)
     return broadcast_meta(metas, found)
 
 

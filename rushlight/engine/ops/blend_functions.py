@@ -67,7 +67,7 @@ _CLAMPED = (
 )
 
 
-@composite(method=True, inplace=True, samples=_CLAMPED)
+@composite(method=True, inplace="torch", samples=_CLAMPED)
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """Every element brought between ``min`` and ``max``; NaN stays.
 
@@ -83,7 +83,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     return _clamp(input, min, max)
 
 
-@composite(method=True, inplace=True, samples=_CLAMPED)
+@composite(method=True, inplace="torch", samples=_CLAMPED)
 def clip(input: Any, min: Any = None, max: Any = None) -> Any:
     """Another name of ``clamp``.
 
@@ -94,7 +94,7 @@ def clip(input: Any, min: Any = None, max: Any = None) -> Any:
     return _clamp(input, min, max)
 
 
-@composite(method=True, inplace=True, samples=(S(t(3, 4), 0.2), S(t(3, 4), t(4)), S(ti(4), 1)))
+@composite(method=True, inplace="torch", samples=(S(t(3, 4), 0.2), S(t(3, 4), t(4)), S(ti(4), 1)))
 def clamp_min(input: Any, min: Any) -> Any:
     """Every element at least ``min``.
 
@@ -105,7 +105,7 @@ def clamp_min(input: Any, min: Any) -> Any:
     return clamp_min_op(input, min, None)
 
 
-@composite(method=True, inplace=True, samples=(S(t(3, 4), 0.2), S(t(3, 4), t(4)), S(ti(4), 1)))
+@composite(method=True, inplace="torch", samples=(S(t(3, 4), 0.2), S(t(3, 4), t(4)), S(ti(4), 1)))
 def clamp_max(input: Any, max: Any) -> Any:
     """Every element at most ``max``.
 

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from rushlight.engine.core.dtype import C_NAMES, COMPLEX, FLOATING, bool_
+from rushlight.engine.core.dtype import C_NAMES, COMPLEX, FLOATING, bool_, int16, int64
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, Sample, t, tc, ti
@@ -27,12 +27,15 @@ from rushlight.engine.ops.predicates import isfinite
 # lerp -------------------------------------------------------------------------------------------
 
 
+_SPELLED = {**C_NAMES, int64: "long int", int16: "short int"}
+
+
 def _lerp_infer(input: Meta, end: Meta, weight: Meta) -> Meta:
     for meta, name in ((end, "end"), (weight, "weight")):
         if not meta.weak and meta.dtype is not input.dtype:
             raise RuntimeError(
-                f"expected dtype {C_NAMES[input.dtype]} for `{name}` but got dtype "
-                f"{C_NAMES[meta.dtype]}"
+                f"expected dtype {_SPELLED[input.dtype]} for `{name}` but got dtype "
+                f"{_SPELLED[meta.dtype]}"
             )
     if input.dtype.category < FLOATING:
         refuse(f"lerp_kernel_{'scalar' if weight.weak else 'tensor'}", input.dtype)
@@ -274,6 +277,8 @@ def _replace(x: Any, nan: float | None, posinf: float | None, neginf: float | No
         return made
     if x.dtype.kind != "f":
         return x.copy(order="K")
+    if np.isfinite(x).all():
+        return x.copy(order="K")
     return np.nan_to_num(x, nan=nan or 0.0, posinf=posinf, neginf=neginf)
 
 
@@ -306,7 +311,7 @@ nan_to_num_op = pointwise(
 
 @composite(
     method=True,
-    inplace=True,
+    inplace="torch",
     samples=(
         *UNARY,
         S(_SPECIAL_VALUES),

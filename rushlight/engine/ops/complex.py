@@ -207,7 +207,8 @@ def view_as_complex(input: Any) -> Any:
 conj_op = pointwise(
     "conj(Tensor input)",
     np.conjugate,
-    infer=lambda input: input,  # PyTorch's is a view: its strides are the input's
+    # PyTorch's is a view, so its strides are the input's
+    infer=lambda input: input.with_dtype(input.dtype),
     grad={"input": lambda g: g.conj()},
 )
 
@@ -230,7 +231,7 @@ conj_physical_op = pointwise(
 )
 
 
-@composite(method=True, inplace=True, samples=(S(tc(3)), S(ti(3))))
+@composite(method=True, inplace="torch", samples=(S(tc(3)), S(ti(3))))
 def conj_physical(input: Any) -> Any:
     """The complex conjugate in memory of its own (``input`` itself if it is real).
 

@@ -148,7 +148,7 @@ def _named(name: str, found: dtype) -> None:
 
 
 _TYPE_METHODS: dict[str, dtype] = {
-    **{n: d for n, d in dtypes.ALIASES.items()},
+    **dtypes.ALIASES,
     "bool": dtypes.bool_,
     "byte": dtypes.uint8,
     "char": dtypes.int8,

@@ -202,9 +202,11 @@ def _multiply_all(operands: list[Any], terms: list[str], out: str) -> Any:
         kept = "".join([c for c in both if c in needed])
         made = contracted(made, operands[number], labels, terms[number], kept)
         labels = kept
+    whole = labels
     made, labels = summed_away(made, labels, out)
-    order = [labels.index(label) for label in out]
-    return made if order == list(range(len(order))) else made.permute(order)
+    if labels == out and (len(operands) > 1 or whole != out):
+        return made
+    return made.permute([labels.index(label) for label in out])
 
 
 # named products --------------------------------------------------------------------------------
@@ -387,7 +389,7 @@ def multiply_chain(matrices: list[Any]) -> Any:
         k = cut[start, end]
         return mm(part(start, k), part(k + 1, end))
 
-    return part(0, len(matrices) - 1) if len(matrices) > 1 else matrices[0].clone().contiguous()
+    return part(0, len(matrices) - 1) if len(matrices) > 1 else matrices[0].clone()
 
 
 @composite(samples=(S(t(2, 3), t(3, 4), t(4, 2)), S(t(2, 3))))

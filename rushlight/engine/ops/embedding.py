@@ -11,19 +11,24 @@ from rushlight.engine.core.dtype import SCALAR_NAMES, int32, int64
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite
-from rushlight.engine.ir.samples import S, t, ti
+from rushlight.engine.ir.samples import ErrorSample, S, t, ti
 from rushlight.engine.ops.elementwise import numpy_compute
 
 Array = np.ndarray
 
 
-def _infer(indices: Meta, weight: Meta, padding: int) -> Meta:
+def index_types(indices: Meta, function: str) -> None:
+    """PyTorch's error for row numbers that are no integers."""
     if indices.dtype is not int64 and indices.dtype is not int32:
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
             f"Long, Int; but got torch.{SCALAR_NAMES[indices.dtype]}Tensor instead (while checking "
-            "arguments for embedding)"
+            f"arguments for {function})"
         )
+
+
+def _infer(indices: Meta, weight: Meta, padding: int, by_frequency: bool) -> Meta:
+    index_types(indices, "embedding")
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     return make_meta((*indices.shape, weight.shape[1]), weight.dtype)
@@ -31,6 +36,8 @@ def _infer(indices: Meta, weight: Meta, padding: int) -> Meta:
 
 def check_rows(indices: Array, rows: int) -> None:
     """PyTorch's error for a row that does not exist."""
+    if indices.size and rows == 0:
+        raise RuntimeError("index_select(): self indexing axis dim should be positive")
     if indices.size and (indices.max() >= rows or indices.min() < 0):
         found = indices[(indices >= rows) | (indices < 0)].flat[0]
         raise IndexError(
@@ -39,7 +46,7 @@ def check_rows(indices: Array, rows: int) -> None:
         )
 
 
-def _kernel(spec: Spec, padding: int) -> Callable[[Array, Array], Array]:
+def _kernel(spec: Spec, padding: int, by_frequency: bool) -> Callable[[Array, Array], Array]:
     table = spec.inputs[1]
     assert table is not None
     rows = table.shape[0]
@@ -51,7 +58,9 @@ def _kernel(spec: Spec, padding: int) -> Callable[[Array, Array], Array]:
     return call
 
 
-def _grad_kernel(spec: Spec, shape: Shape, padding: int) -> Callable[[Array, Array], Array]:
+def _grad_kernel(
+    spec: Spec, shape: Shape, padding: int, by_frequency: bool
+) -> Callable[[Array, Array], Array]:
     found = spec.out.dtype.numpy
     compute = numpy_compute(spec.out.dtype)
 
@@ -66,20 +75,33 @@ def _grad_kernel(spec: Spec, shape: Shape, padding: int) -> Callable[[Array, Arr
         ordered = flat[order]
         if ordered.size:
             starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-            made[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+            sums = np.add.reduceat(rows[order], starts, axis=0)
+            if by_frequency:
+                sums /= np.diff(starts, append=ordered.size)[:, None].astype(compute)
+            made[ordered[starts]] = sums
         return made.astype(found, copy=False)
 
     return call
 
 
+def _again(g: Any, indices: Any, padding: int, by_frequency: bool) -> Any:
+    """The gradient of the gradient: the rows again, those that count."""
+    made = embedding_op(indices, g, padding=padding, by_frequency=by_frequency)
+    if by_frequency:
+        flat = indices.reshape(-1)
+        counts = (flat.unsqueeze(0) == flat.unsqueeze(1)).sum(1).reshape((*indices.shape, 1))
+        made = made / counts
+    return made if padding < 0 else made.masked_fill((indices == padding).unsqueeze(-1), 0)
+
+
 embedding_op = Op(
-    "embedding_(Tensor indices, Tensor weight, int padding)",
+    "embedding_(Tensor indices, Tensor weight, int padding, bool by_frequency)",
     kind=GATHER,
     infer=_infer,
     kernel=_kernel,
     grad={
-        "weight": lambda g, indices, weight_meta, padding: embedding_grad(
-            g, indices, shape=tuple(weight_meta.shape), padding=padding
+        "weight": lambda g, indices, weight_meta, padding, by_frequency: embedding_grad(
+            g, indices, shape=tuple(weight_meta.shape), padding=padding, by_frequency=by_frequency
         )
     },
     may_fail=True,
@@ -87,12 +109,12 @@ embedding_op = Op(
 )
 
 embedding_grad: Op = Op(
-    "embedding_grad(Tensor g_out, Tensor indices, int[] shape, int padding)",
+    "embedding_grad(Tensor g_out, Tensor indices, int[] shape, int padding, bool by_frequency)",
     kind=GATHER,
-    infer=lambda g_out, indices, shape, padding: make_meta(shape, g_out.dtype),
+    infer=lambda g_out, indices, shape, padding, by_frequency: make_meta(shape, g_out.dtype),
     kernel=_grad_kernel,
-    grad={"g_out": lambda g, indices, padding: embedding_op(indices, g, padding=padding)},
-    grad_name="EmbeddingDenseBackward",
+    grad={"g_out": _again},
+    grad_name="EmbeddingDenseBackwardBackward0",
 )
 
 
@@ -100,19 +122,39 @@ embedding_grad: Op = Op(
     namespaces=("nn.functional",),
     samples=(
         S(ti(2, 3, low=0, high=5), t(5, 4)),
-        S(ti(3, low=0, high=5), t(5, 4), padding_idx=1),
+        S(ti(3, low=0, high=5), t(5, 4), padding_idx=1, numeric=False),
         S(ti(low=0, high=5), t(5, 4)),
+        # PyTorch forgets the frequencies in the second derivative
+        S(ti(6, low=0, high=3), t(5, 4), scale_grad_by_freq=True, twice=False, numeric=False),
+    ),
+    errors=(
+        ErrorSample(S(t(3), t(5, 4)), RuntimeError, "Long, Int; but got torch.FloatTensor"),
+        ErrorSample(S(ti(3, low=7, high=8), t(5, 4)), IndexError, "index out of range in self"),
+        ErrorSample(S(ti(3, low=-2, high=-1), t(5, 4)), IndexError, "index out of range in self"),
+        ErrorSample(S(ti(3, low=0, high=5), t(5)), RuntimeError, "'weight' must be 2-D"),
+        ErrorSample(
+            S(ti(3, low=0, high=5), t(5, 4), padding_idx=9),
+            AssertionError,
+            "Padding_idx must be within num_embeddings",
+        ),
     ),
 )
 def embedding(
     input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None,
     norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
 ) -> Any:  # fmt: skip
-    """The rows of ``weight`` (V, D) that ``input`` (int64, any shape) names.
+    """The rows of a table by number.
 
     Args:
+        input: row numbers (int64 or int32), any shape.
+        weight: the table, (V, D).
         padding_idx: a row that gets no gradient.
         max_norm: rows longer than this are scaled down first, in place.
+        norm_type: the power of that length.
+        scale_grad_by_freq: divide a row's gradient by how often it was asked for.
+        sparse: accepted; gradients are dense.
+
+    See https://pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html.
 
     >>> import rushlight as torch
     >>> torch.nn.functional.embedding(torch.tensor([1]), torch.tensor([[1.0], [2.0]]))
@@ -124,86 +166,24 @@ def embedding(
         if not -rows <= padding_idx < rows:
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding = padding_idx % rows
-    ready = input._value.buffer
-    if isinstance(ready, np.ndarray):
-        check_rows(ready, weight.shape[0])
+    check_ready(input, weight)
     if max_norm is not None:
-        _limit_rows(input, weight, max_norm, norm_type)
-    return embedding_op(input, weight, padding=padding)
+        limit_rows(input, weight, max_norm, norm_type)
+    return embedding_op(input, weight, padding=padding, by_frequency=bool(scale_grad_by_freq))
 
 
-def _limit_rows(input: Any, weight: Any, max_norm: float, norm_type: float) -> None:
+def check_ready(input: Any, weight: Any) -> None:
+    """Look at row numbers at the call if they are known already."""
+    ready = input._value.buffer
+    if ready.__class__ is np.ndarray and ready.dtype.kind in "iu" and weight.dim() == 2:
+        check_rows(ready, weight.shape[0])
+
+
+def limit_rows(input: Any, weight: Any, max_norm: float, norm_type: float) -> None:
+    """Scale the rows that are asked for down to ``max_norm``, in place."""
     table = weight.detach()
     lengths = (table.abs() ** norm_type).sum(1, keepdim=True) ** (1.0 / norm_type)
     scale = (max_norm / (lengths + 1e-7)).clamp(max=1.0)
     used = table.new_zeros((table.shape[0], 1))
     used[input.reshape(-1)] = 1.0
     table.copy_(table * (scale * used + (1 - used)))
-
-
-@composite(
-    namespaces=("nn.functional",),
-    samples=(
-        S(ti(6, low=0, high=5), t(5, 4), ti(3, values=[0, 2, 5])),
-        S(ti(2, 3, low=0, high=5), t(5, 4), mode="sum"),
-        S(ti(2, 3, low=0, high=5), t(5, 4), mode="max"),
-    ),
-)
-def embedding_bag(
-    input: Any, weight: Any, offsets: Any = None, max_norm: float | None = None,
-    norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean",
-    sparse: bool = False, per_sample_weights: Any = None, include_last_offset: bool = False,
-    padding_idx: int | None = None,
-) -> Any:  # fmt: skip
-    """Sum, mean or maximum of bags of rows of ``weight``.
-
-    Args:
-        input: row numbers, (B, n) bags of one size, or (N) with ``offsets`` (B) where bags begin.
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.embedding_bag(torch.tensor([[0, 1]]), torch.tensor([[1.0], [3.0]]))
-    tensor([[2.]])
-    """
-    if input.dim() == 1:
-        if offsets is None:
-            raise ValueError("if input is 1D, then offsets has to be a 1D Tensor of offsets")
-        starts = offsets.tolist()
-        if not include_last_offset:
-            starts = [*starts, input.numel()]
-        bags = [input[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
-        weights = None
-        if per_sample_weights is not None:
-            weights = [
-                per_sample_weights[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)
-            ]
-    else:
-        bags = [input[i] for i in range(input.shape[0])]
-        weights = None if per_sample_weights is None else list(per_sample_weights)
-    rows = []
-    for i, bag in enumerate(bags):
-        if padding_idx is not None:
-            bag = bag[bag != padding_idx]
-        found = embedding(bag, weight, padding_idx, max_norm, norm_type)
-        if weights is not None:
-            found = found * weights[i].unsqueeze(-1)
-        rows.append(_reduce_bag(found, mode))
-    return rows[0].unsqueeze(0) if len(rows) == 1 else _stack(rows)
-
-
-def _reduce_bag(rows: Any, mode: str) -> Any:
-    if rows.shape[0] == 0:
-        return rows.sum(0)
-    if mode == "sum":
-        return rows.sum(0)
-    if mode == "mean":
-        return rows.mean(0)
-    if mode == "max":
-        return rows.max(0)[0]
-    raise ValueError(f"mode has to be one of sum, mean or max, but got {mode}")
-
-
-def _stack(rows: list[Any]) -> Any:
-    whole = rows[0].new_zeros((len(rows), *rows[0].shape))
-    for i, row in enumerate(rows):
-        whole[i] = row
-    return whole

@@ -13,7 +13,7 @@ from rushlight.engine.core.shape import Shape, broadcast_shapes, normalize_dim
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
-from rushlight.engine.ops.index import add_rows
+from rushlight.engine.ops.index import add_rows, within
 from rushlight.engine.ops.view import expand, numpy_sum
 
 Array = np.ndarray
@@ -29,7 +29,7 @@ def out_of_bounds(index: Array, dim: int, size: int) -> RuntimeError:
 
 def check_bounds(index: Array, dim: int, size: int) -> None:
     """Refuse an index out of range (a negative one, too)."""
-    if index.size and (index.min() < 0 or index.max() >= size):
+    if index.size and not within(index, size):
         raise out_of_bounds(index, dim, size)
 
 
@@ -94,7 +94,8 @@ def _infer(input: Meta, index: Meta, dim: int) -> Meta:
 
 def _kernel(spec: Spec, dim: int) -> Callable[..., Array]:
     source, given = spec.inputs
-    assert source is not None and given is not None
+    assert source is not None
+    assert given is not None
     whole, shape = full_shape(source), full_shape(given)
     size = whole[dim]
     if not given.numel:

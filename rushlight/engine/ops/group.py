@@ -21,6 +21,9 @@ Array = np.ndarray
 #: 255 us at 2^13, 213 at 2^14).
 CHUNK = 1 << 14
 
+#: Rows of at most so many elements are packed together: a NumPy call costs more than their work.
+SMALL = 1 << 12
+
 
 class RowRule:
     """A captured rule for rows of one kind: its program, where the inputs go, what comes out.
@@ -34,8 +37,8 @@ class RowRule:
     """
 
     __slots__ = (
-        "constants", "inputs", "numbers", "outputs", "pieces", "pointwise", "program", "scalars", "scratch",
-        "steps",
+        "constants", "direct", "inputs", "numbers", "outputs", "pieces", "pointwise", "program", "scalars",
+        "scratch", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +55,7 @@ class RowRule:
         self.pieces: list[tuple[Callable[..., Any], tuple[int, ...], int, int]] | None = None
         self.numbers: list[tuple[Callable[..., Any], tuple[int, ...], int]] = []
         self.scratch: list[Array] = []
+        self.direct: set[int] = set()
 
     def run(self, scalars: Sequence[Any], row: Sequence[Array]) -> list[Array]:
         """The results for one row."""
@@ -97,9 +101,25 @@ class RowRule:
                 arguments = [environment[i] for i in inputs]
                 if slot >= 0:
                     arguments.append(scratch[slot][:size])
+                elif slot < -1:
+                    arguments.append(outs[-2 - slot][piece])
                 environment[first] = kernel(*arguments)
             for out, position in zip(outs, self.outputs, strict=True):
-                out[piece] = environment[position]
+                if position not in self.direct:
+                    out[piece] = environment[position]
+
+    def _direct(self, position: int, k: int, last: dict[int, int]) -> int:
+        """Number of the result that node ``k`` may write where it belongs at once, else -1.
+
+        The result takes the place of an input, which nothing may read any more after this node.
+        """
+        if position not in self.outputs:
+            return -1
+        number = self.outputs.index(position)
+        source = number if number == 0 else number + 1
+        if source < len(self.inputs) and last.get(self.inputs[source], -1) > k:
+            return -1
+        return number
 
     def _plan_pieces(self, found: np.dtype) -> None:
         """Give every result of a plain NumPy function a place that is free by then.
@@ -118,7 +138,11 @@ class RowRule:
                 if last[i] == k and i in places and i not in self.outputs:
                     free.append(places[i])
             kernel, meta, slot = node.spec.kernel, node.spec.out, -1
-            if isinstance(kernel, np.ufunc) and meta.dtype.numpy == found:
+            direct = self._direct(node.first, k, last)
+            if isinstance(kernel, np.ufunc) and meta.dtype.numpy == found and direct >= 0:
+                slot = -2 - direct
+                self.direct.add(node.first)
+            elif isinstance(kernel, np.ufunc) and meta.dtype.numpy == found:
                 slot = free.pop() if free else len(self.scratch)
                 if slot == len(self.scratch):
                     self.scratch.append(np.empty(CHUNK, found))
@@ -148,6 +172,38 @@ def _writable(array: Array, references: int) -> bool:
     return getrefcount(array) <= references and array.base is None and array.flags.writeable
 
 
+def _small_rows(spec: Spec, plan: GroupPlan) -> list[int]:
+    """Rows that are worked on together, end to end, because each is short (biases and the like)."""
+    count, width = plan.scalars, plan.width
+    found: list[int] = []
+    for i, rule in enumerate(plan.rows):
+        metas = spec.inputs[count + i * width : count + (i + 1) * width]
+        first = metas[0]
+        plain = first is not None and rule.pointwise and all(
+            m is not None and m.contiguous and m.dtype is first.dtype and m.shape == first.shape
+            for m in metas
+        )
+        if plain and first is not None and first.ndim and 0 < first.numel <= SMALL:
+            if not found or first.dtype is spec.inputs[count + found[0] * width].dtype:  # type: ignore[union-attr]
+                found.append(i)
+    return found if len(found) > 1 else []
+
+
+def _run_packed(
+    rule: RowRule, scalars: Sequence[Any], columns: Sequence[Sequence[Array]]
+) -> list[list[Array]]:
+    """The results of several short rows, computed as one; they are views of packed memory."""
+    packed = [np.concatenate([array.reshape(-1) for array in column]) for column in columns]
+    targets = [np.empty_like(packed[0]) for _ in rule.outputs]
+    rule.run_chunked(scalars, packed, targets)
+    rows, start = [], 0
+    for array in columns[0]:
+        stop = start + array.size
+        rows.append([target[start:stop].reshape(array.shape) for target in targets])
+        start = stop
+    return rows
+
+
 def _kernel(spec: Spec, plan: GroupPlan) -> Any:
     count, width = plan.scalars, plan.width
 
@@ -174,20 +230,28 @@ def _kernel(spec: Spec, plan: GroupPlan) -> Any:
 
     single = len(spec.outs) == 1
 
+    small = _small_rows(spec, plan)
+
     def owned(arrays: Sequence[Any], references: Sequence[int]) -> Any:
         """As ``call``; ``references[i]`` is the count at which input ``i`` may be written over."""
         scalars = arrays[:count]
-        made: list[Array] = []
+        made: list[Any] = [None] * len(plan.rows)
+        if small:
+            packed = [[arrays[count + i * width + k] for i in small] for k in range(width)]
+            computed = _run_packed(plan.rows[small[0]], scalars, packed)
+            for i, results in zip(small, computed, strict=True):
+                made[i] = results
         at = count
-        for rule in plan.rows:
-            row = arrays[at : at + width]
-            own = [
-                n > 0 and _writable(arrays[at + k], n)
-                for k, n in enumerate(references[at : at + width])
-            ]
-            made += one(rule, scalars, row, own)
+        for i, rule in enumerate(plan.rows):
+            if made[i] is None:
+                row = arrays[at : at + width]
+                own = [
+                    n > 0 and _writable(arrays[at + k], n)
+                    for k, n in enumerate(references[at : at + width])
+                ]
+                made[i] = one(rule, scalars, row, own)
             at += width
-        return made[0] if single else made
+        return made[0][0] if single else [array for results in made for array in results]
 
     call.owned = owned  # type: ignore[attr-defined]
     return call

@@ -70,10 +70,14 @@ def _present(indices: tuple[Any, ...]) -> list[Any]:
     return [m for m in indices if m is not None]
 
 
-def _infer_index(input: Meta, *rest: Any) -> Meta:
-    indices, dims = _present(rest[:-1]), rest[-1]
+def _check_empty(input: Meta, indices: list[Meta], dims: Shape) -> None:
     if 0 in [input.shape[d] for d in dims] and 0 not in _index_shape(indices):
         raise IndexError("index is out of bounds for dimension with size 0")
+
+
+def _infer_index(input: Meta, *rest: Any) -> Meta:
+    indices, dims = _present(rest[:-1]), rest[-1]
+    _check_empty(input, indices, dims)
     return _picked(input, indices, dims)
 
 
@@ -104,12 +108,23 @@ def out_of_bounds(arrays: Any, shape: Any, dims: Shape) -> IndexError:
     return IndexError("index is out of bounds for dimension with size 0")
 
 
+_UNSIGNED = {8: np.dtype(np.uint64), 4: np.dtype(np.uint32)}
+
+
+def within(index: Array, size: int) -> bool:
+    """Whether every number is from 0 to ``size`` - 1, in one pass: negative ones count as large."""
+    return int(index.view(_UNSIGNED[index.itemsize]).max()) < size
+
+
 def _kernel_index(spec: Spec, *attrs: Any) -> Kernel:
     dims: Shape = attrs[-1]
     source = spec.inputs[0]
     assert source is not None
     shape, rows = tuple(source.shape), dims == (0,)
     locate = locator(source.ndim, dims)
+
+    if not spec.out.numel:
+        return lambda x, *indices: np.empty(spec.out.shape, x.dtype)
 
     def pick(x: Array, *indices: Any) -> Array:
         try:
@@ -123,7 +138,7 @@ def _kernel_index(spec: Spec, *attrs: Any) -> Kernel:
 
 
 def _embedded(input: Meta, *rest: Any) -> Meta:
-    return rest[-2].like(dtype=input.dtype)  # type: ignore[no-any-return]
+    return rest[-2].like(dtype=input.dtype)
 
 
 def add_rows(target: Array, rows: Array, values: Array) -> None:
@@ -248,8 +263,7 @@ def _infer_put(input: Meta, values: Meta, *rest: Any) -> Meta:
             f"{SCALAR_NAMES[input.dtype]} for the destination and {SCALAR_NAMES[values.dtype]} "
             "for the source."
         )
-    if 0 in [input.shape[d] for d in dims] and 0 not in _index_shape(indices):
-        raise IndexError("index is out of bounds for dimension with size 0")
+    _check_empty(input, indices, dims)
     return written(input)
 
 
@@ -273,6 +287,8 @@ def _kernel_put(spec: Spec, *attrs: Any) -> Kernel:
 
     def into(base: Array, values: Any, *indices: Any) -> Array:
         base = settle(base, meta)
+        if not base.size:
+            return base
         used = tuple(i for i in indices if i is not None)
         if given.weak:
             values = np.asarray(values).astype(found)

@@ -18,7 +18,7 @@ from rushlight.engine.core.dtype import (
     uint8,
 )
 from rushlight.engine.ir.buffers import copy_strided
-from rushlight.engine.ir.graph import Meta, TensorBase, Value, make_meta, strided_meta
+from rushlight.engine.ir.graph import Meta, TensorBase, Value, strided_meta
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite, constant, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, tb, ti
 from rushlight.engine.ops.index import (
@@ -30,6 +30,7 @@ from rushlight.engine.ops.index import (
     index_put_several,
     index_several,
     out_of_bounds,
+    within,
     written,
 )
 from rushlight.engine.ops.view import numpy_sum
@@ -101,6 +102,8 @@ def check_bounds(index: Any, meta: Meta, axis: int) -> None:
     if not isinstance(buffer, np.ndarray) or not buffer.size:
         return
     size = meta.shape[axis]
+    if within(buffer, size):
+        return
     if buffer.max() >= size or buffer.min() < -size:
         raise out_of_bounds((buffer,), {axis: size}, (axis,))
 
@@ -117,7 +120,8 @@ def resolve(part: Any, tensors: Sequence[tuple[int, Any]]) -> tuple[tuple[int, .
                 dims.append(axis + place)
                 listed.append(constant(np.ascontiguousarray(found)))
         else:
-            check_bounds(index, meta, axis)
+            if meta.numel:
+                check_bounds(index, meta, axis)
             dims.append(axis)
             listed.append(index)
     if len(listed) > MOST:
@@ -145,7 +149,9 @@ def pick(part: Any, dims: tuple[int, ...], tensors: Sequence[Any]) -> Any:
         S(t(4, 3), [ti(2, 2, values=[[1, 1], [3, 1]])], t(3), accumulate=True),
         S(t(3), (tb(3),), t()),
     ),
-    errors=(ErrorSample(S(t(3), (ti(1, values=[5]),), t()), IndexError, "index 5 is out of bounds"),),
+    errors=(
+        ErrorSample(S(t(3), (ti(1, values=[5]),), t()), IndexError, "index 5 is out of bounds"),
+    ),
 )
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
     """``input`` with ``values`` written at the places a tuple of index tensors names.

@@ -84,11 +84,12 @@ def _qr_infer(input: Meta, mode: str) -> tuple[Meta, Meta]:
     )
 
 
-def _qr_kernel(spec: Spec, mode: str) -> Callable[[Array], tuple[Array, Array]]:
+def _qr_kernel(spec: Spec, mode: str) -> Callable[[Array], Any]:
+    decompose: Any = np.linalg.qr
     if mode == "r":
         empty = np.zeros(0, spec.out.dtype.numpy)
-        return lambda x: (empty, np.linalg.qr(x, "r"))
-    return lambda x: tuple(np.linalg.qr(x, mode))
+        return lambda x: (empty, decompose(x, "r"))
+    return lambda x: tuple(decompose(x, mode))
 
 
 def _square_qr_grad(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
@@ -214,7 +215,8 @@ def _eigh_infer(input: Meta, uplo: str) -> tuple[Meta, Meta]:
 
 
 def _eigh_kernel(spec: Spec, uplo: str) -> Callable[[Array], Any]:
-    return lambda x: tuple(np.linalg.eigh(x, uplo.upper()))
+    decompose: Any = np.linalg.eigh
+    return lambda x: tuple(decompose(x, uplo.upper()))
 
 
 def _eigh_grad(g0: Any, g1: Any, result: Any, result1: Any) -> Any:

@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import int64
 from rushlight.engine.ir.op import composite, constant, hooks
 from rushlight.engine.ir.samples import S, Sample, t, tc, ti
-from rushlight.engine.ops import linalg_decompose as records
-from rushlight.engine.ops import linalg_lu as factors
-from rushlight.engine.ops import return_types
+from rushlight.engine.ops import linalg_decompose as records, linalg_lu as factors, return_types
 from rushlight.engine.ops.linalg_checks import adjoint as hermitian_transpose
 from rushlight.engine.ops.linalg_functions import solve, solve_triangular
+from rushlight.engine.ops.linalg_info import zero_diagonal
+from rushlight.engine.ops.linalg_solve import lu_last
 from rushlight.engine.ops.matmul import product
 from rushlight.engine.ops.reduce_select import tensor_meta
 
-_TALL = t(4, 3, values=[[2.0, 1.0, 0.0], [0.5, 3.0, -1.0], [1.0, -0.5, 1.5], [0.0, 1.0, 1.0]])
-_FIXED = t(4, 3, values=_TALL.values, grad=False)
-_WIDE = t(2, 3, values=[[2.0, 1.0, 0.5], [0.5, -3.0, 1.0]])
+_ROWS = [[2.0, 1.0, 0.0], [0.5, 3.0, -1.0], [1.0, -0.5, 1.5], [0.0, 1.0, 1.0]]
+_TALL = t(1, 4, 3, values=[_ROWS])
+_FIXED = t(1, 4, 3, values=[_ROWS], grad=False)
+_WIDE = t(1, 2, 3, values=[[[2.0, 1.0, 0.5], [0.5, -3.0, 1.0]]])
 _SQUARE = t(3, 3, values=[[4.0, 1.0, -1.0], [0.5, 3.0, 0.25], [1.0, -0.5, 2.0]])
 _BATCH = t(2, 2, 2, values=[[[2.0, 1.0], [0.5, 3.0]], [[1.0, -1.0], [2.0, 0.5]]])
 
@@ -48,7 +48,7 @@ def _one_triangle(*args: Any) -> Sample:
     samples=(S(_TALL), S(_SQUARE), S(_WIDE), S(_BATCH), S(_FIXED, "r"),
              S(_FIXED, mode="complete")),
 )  # fmt: skip
-def linalg_qr(A: Any, mode: str = "reduced") -> Any:  # noqa: N803 - PyTorch's argument name
+def linalg_qr(A: Any, mode: str = "reduced") -> Any:
     """An orthogonal ``Q`` and an upper triangular ``R`` with ``Q R = A``.
 
     Args:
@@ -87,7 +87,7 @@ def qr(input: Any, some: bool = True) -> Any:
     samples=(_free(_TALL, full_matrices=False), _free(_WIDE, full_matrices=False), _free(_BATCH),
              Sample((_TALL,), check_grad=False, oracle=False)),
 )  # fmt: skip
-def linalg_svd(A: Any, full_matrices: bool = True) -> Any:  # noqa: N803
+def linalg_svd(A: Any, full_matrices: bool = True) -> Any:
     """Orthogonal ``U`` and ``Vh`` and singular values ``S`` with ``U diag(S) Vh = A``.
 
     Args:
@@ -124,7 +124,7 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
 
 
 @composite(namespaces=("linalg",), samples=(S(_TALL), S(_WIDE), S(_BATCH)))
-def svdvals(A: Any) -> Any:  # noqa: N803
+def svdvals(A: Any) -> Any:
     """The singular values of matrices, falling.
 
     >>> import rushlight as torch
@@ -142,7 +142,7 @@ _COMPLEX = tc(2, 2, values=[[2.0, 0.5 + 0.5j], [0.5 - 0.5j, 1.0]])
 
 
 @composite(namespaces=("linalg",), samples=(_still(_HERMITIAN), _still(_HERMITIAN, "U"), S(t(0, 3, 3))))
-def eigh(A: Any, UPLO: str = "L") -> Any:  # noqa: N803
+def eigh(A: Any, UPLO: str = "L") -> Any:
     """The eigenvalues (rising) and eigenvectors of symmetric or Hermitian matrices.
 
     Args:
@@ -163,7 +163,7 @@ def eigh(A: Any, UPLO: str = "L") -> Any:  # noqa: N803
 
 
 @composite(namespaces=("linalg",), samples=(_one_triangle(_HERMITIAN), _one_triangle(_HERMITIAN, "U"), _one_triangle(_COMPLEX)))
-def eigvalsh(A: Any, UPLO: str = "L") -> Any:  # noqa: N803
+def eigvalsh(A: Any, UPLO: str = "L") -> Any:
     """The eigenvalues (rising) of symmetric or Hermitian matrices.
 
     >>> import rushlight as torch
@@ -174,7 +174,7 @@ def eigvalsh(A: Any, UPLO: str = "L") -> Any:  # noqa: N803
 
 
 @composite(namespaces=("linalg",), samples=(_still(_SQUARE), _still(_BATCH)))
-def eig(A: Any) -> Any:  # noqa: N803
+def eig(A: Any) -> Any:
     """The complex eigenvalues and eigenvectors of square matrices.
 
     Returns:
@@ -191,7 +191,7 @@ def eig(A: Any) -> Any:  # noqa: N803
 
 
 @composite(namespaces=("linalg",), samples=(S(_SQUARE), S(_BATCH)))
-def eigvals(A: Any) -> Any:  # noqa: N803
+def eigvals(A: Any) -> Any:
     """The complex eigenvalues of square matrices.
 
     >>> import rushlight as torch
@@ -205,7 +205,7 @@ def eigvals(A: Any) -> Any:  # noqa: N803
 
 
 @composite(namespaces=("linalg",), samples=(S(_SQUARE), S(_BATCH), S(_TALL), S(_WIDE)))
-def lu_factor(A: Any, *, pivot: bool = True) -> Any:  # noqa: N803
+def lu_factor(A: Any, *, pivot: bool = True) -> Any:
     """Both factors of ``A = P L U`` in one matrix, and the swaps of rows (counted from 1).
 
     See https://pytorch.org/docs/stable/generated/torch.linalg.lu_factor.html.
@@ -217,23 +217,28 @@ def lu_factor(A: Any, *, pivot: bool = True) -> Any:  # noqa: N803
     if not pivot:
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
     tensor_meta(A, "torch.lu_factor")
-    return return_types.linalg_lu_factor(*hooks.record(factors.lu_factor, (A,), ()))
+    return return_types.linalg_lu_factor(*hooks.record(factors.lu_factor, (A,), (True,)))
 
 
 @composite(namespaces=("linalg",), samples=(S(_SQUARE),))
-def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:  # noqa: N803
-    """:func:`lu_factor`, and 0 for each matrix.
+def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:
+    """:func:`lu_factor`, and 0 for each matrix, or which pivot is zero (counted from 1).
 
     >>> import rushlight as torch
     >>> torch.linalg.lu_factor_ex(torch.eye(1)).info
     tensor(0, dtype=torch.int32)
     """
-    info = constant(np.zeros(tuple(A.shape[:-2]), np.int32))
-    return return_types.linalg_lu_factor_ex(*lu_factor(A, pivot=pivot), info)
+    if check_errors or not pivot:
+        packed, pivots = lu_factor(A, pivot=pivot)
+    else:
+        tensor_meta(A, "torch.lu_factor")
+        packed, pivots = hooks.record(factors.lu_factor, (A,), (False,))
+    info = hooks.record(zero_diagonal, (packed,), ())
+    return return_types.linalg_lu_factor_ex(packed, pivots, info)
 
 
 @composite(namespaces=("linalg",), samples=(S(_SQUARE), S(_BATCH), S(_TALL), S(_WIDE)))
-def lu(A: Any, *, pivot: bool = True) -> Any:  # noqa: N803
+def lu(A: Any, *, pivot: bool = True) -> Any:
     """A permutation ``P``, a lower ``L`` and an upper triangular ``U`` with ``P L U = A``.
 
     See https://pytorch.org/docs/stable/generated/torch.linalg.lu.html.
@@ -262,8 +267,8 @@ _SWAPS = ti(2, values=[2, 2], dtype="int32")
 
 @composite(samples=(S(_FACTORS, _SWAPS),))
 def lu_unpack(
-    LU_data: Any,  # noqa: N803
-    LU_pivots: Any,  # noqa: N803
+    LU_data: Any,
+    LU_pivots: Any,
     unpack_data: bool = True,
     unpack_pivots: bool = True,
 ) -> Any:
@@ -285,7 +290,7 @@ def lu_unpack(
 def _solve_factored(packed: Any, pivots: Any, b: Any) -> Any:
     order, lower, upper = _unpack(packed, pivots)
     half = solve_triangular(lower, product(order, b, True, False), upper=False, unitriangular=True)
-    return solve_triangular(upper, half, upper=True)
+    return hooks.record(lu_last, (upper, half), (True, False, True))
 
 
 @composite(
@@ -295,9 +300,9 @@ def _solve_factored(packed: Any, pivots: Any, b: Any) -> Any:
              S(_FACTORS, _SWAPS, t(2, 3), adjoint=True)),
 )  # fmt: skip
 def linalg_lu_solve(
-    LU: Any,  # noqa: N803
+    LU: Any,
     pivots: Any,
-    B: Any,  # noqa: N803
+    B: Any,
     *,
     left: bool = True,
     adjoint: bool = False,
@@ -317,7 +322,7 @@ def linalg_lu_solve(
 
 
 @composite(name="lu_solve", method=True, samples=(S(t(2, 3), _FACTORS, _SWAPS),))
-def old_lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Any:  # noqa: N803
+def old_lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Any:
     """The solution of ``A X = b``, given what ``torch.linalg.lu_factor`` returned for ``A``.
 
     >>> import rushlight as torch

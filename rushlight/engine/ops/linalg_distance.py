@@ -34,14 +34,14 @@ def _rows_infer(x1: Meta, x2: Meta, p: float, multiply: bool) -> Meta:
 
 def length(gap: Array, p: float) -> Array:
     """The p-norm along the last axis; 0 where that has no elements."""
-    if p == 2:
-        return np.sqrt(np.add.reduce(gap * gap, axis=-1))
     size = np.abs(gap)
+    if p == 2:
+        return np.sqrt(np.add.reduce(size * size, axis=-1))
     if p == inf:
         return np.asarray(np.max(size, axis=-1, initial=0))
     if p == 0:
-        return np.add.reduce(size != 0, axis=-1, dtype=gap.dtype)
-    return np.asarray(np.add.reduce(size**p, axis=-1) ** gap.dtype.type(1 / p))
+        return np.add.reduce(size != 0, axis=-1, dtype=size.dtype)
+    return np.asarray(np.add.reduce(size**p, axis=-1) ** size.dtype.type(1 / p))
 
 
 def _rows_kernel(spec: Spec, p: float, multiply: bool) -> Callable[[Array, Array], Array]:
@@ -204,8 +204,13 @@ def pdist(input: Any, p: float = 2.0) -> Any:
 
 
 def _whole_infer(input: Meta, other: Meta, p: float) -> Meta:
-    broadcast_shapes(input.shape, other.shape)
-    return make_meta((), result_type((input, other)))
+    shape = broadcast_shapes(input.shape, other.shape)
+    if p == inf and 0 in shape:
+        raise RuntimeError(
+            "linalg.vector_norm cannot compute the inf norm on an empty tensor because the "
+            "operation does not have an identity"
+        )
+    return make_meta((), result_type((input, other)).to_real())
 
 
 def _whole_grad(g: Any, input: Any, other: Any, result: Any, p: float) -> tuple[Any, Any]:
@@ -221,7 +226,9 @@ whole = Op(
     "dist_(Tensor input, Tensor other, float p)",
     kind=REDUCTION,
     infer=_whole_infer,
-    kernel=lambda spec, p: in_compute_type(spec, lambda x, y: length((x - y).reshape(-1), p)),
+    kernel=lambda spec, p: in_compute_type(
+        spec, lambda x, y: np.asarray(length(np.asarray(x - y).reshape(-1), p))
+    ),
     grad={"input, other": _whole_grad},
     grad_name="Dist",
 )
@@ -305,7 +312,7 @@ def _cross_infer(input: Meta, other: Meta, dim: int) -> Meta:
 
 
 def _cross_kernel(spec: Spec, dim: int) -> Callable[[Array, Array], Array]:
-    lead = (slice(None),) * dim
+    lead: tuple[Any, ...] = (slice(None),) * dim
 
     def cross(x: Array, y: Array) -> Array:
         made = np.empty(x.shape, x.dtype)

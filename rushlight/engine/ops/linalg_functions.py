@@ -9,8 +9,7 @@ import numpy as np
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.op import composite, constant, hooks
 from rushlight.engine.ir.samples import S, Sample, t, tc
-from rushlight.engine.ops import linalg_solve as records
-from rushlight.engine.ops import return_types
+from rushlight.engine.ops import linalg_info as information, linalg_solve as records, return_types
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.linalg_checks import adjoint, require_matrix
 from rushlight.engine.ops.matmul import mm, product
@@ -20,13 +19,14 @@ _GOOD = [[4.0, 1.0, -1.0], [0.5, 3.0, 0.25], [1.0, -0.5, 2.0]]
 _SQUARE = t(3, 3, values=_GOOD)
 _BATCH = t(2, 3, 3, values=[_GOOD, [[2.0, 0.5, 0.0], [0.0, 1.0, 0.5], [0.5, 0.0, 3.0]]])
 _COMPLEX = tc(2, 2, values=[[2.0 + 1.0j, 0.5], [0.25 - 1.0j, 1.5]])
-_INVERTIBLE = (S(_SQUARE), S(_BATCH), S(t(1, 1, low=0.5)), S(t(0, 3, 3)), S(_COMPLEX))
+_INVERTIBLE = (S(_SQUARE), S(_BATCH), S(t(1, 1, low=0.5)), S(_COMPLEX),
+               Sample((t(0, 3, 3),), twice=False))
 
 # inverse ---------------------------------------------------------------------------------------
 
 
 @composite(namespaces=("linalg",), samples=_INVERTIBLE)
-def inv(A: Any) -> Any:  # noqa: N803 - PyTorch's argument name
+def inv(A: Any) -> Any:
     """The inverses of square matrices.
 
     Args:
@@ -63,18 +63,18 @@ def _no_info(batch: Shape) -> Any:
     return constant(np.zeros(batch, np.int32))
 
 
-@composite(namespaces=("linalg",), samples=(S(_SQUARE), S(_BATCH)))
-def inv_ex(A: Any, *, check_errors: bool = False) -> Any:  # noqa: N803
-    """The inverses of square matrices, and 0 for each.
-
-    A matrix without an inverse raises when the result is computed, whatever ``check_errors`` says.
+@composite(namespaces=("linalg",), samples=(S(_BATCH),))
+def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
+    """The inverses of square matrices, and 0 for each; NaN and the zero pivot where there is none.
 
     >>> import rushlight as torch
     >>> torch.linalg.inv_ex(torch.tensor([[2.0]])).info
     tensor(0, dtype=torch.int32)
     """
-    made = inv(A)
-    return return_types.linalg_inv_ex(made, _no_info(tuple(made.shape[:-2])))
+    if check_errors:
+        return return_types.linalg_inv_ex(inv(A), _no_info(tuple(A.shape[:-2])))
+    tensor_meta(A, "linalg.inv")
+    return return_types.linalg_inv_ex(*hooks.record(information.inverse_info, (A,), ()))
 
 
 # determinants ----------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def det(input: Any) -> Any:
 
 
 @composite(namespaces=("linalg",), samples=_INVERTIBLE)
-def slogdet(A: Any) -> Any:  # noqa: N803
+def slogdet(A: Any) -> Any:
     """The sign of the determinants and the logarithm of their absolute values.
 
     See https://pytorch.org/docs/stable/generated/torch.linalg.slogdet.html.
@@ -149,7 +149,7 @@ _SYSTEMS = (
 
 
 @composite(namespaces=("linalg",), samples=(*_SYSTEMS, S(_SQUARE, t(2, 3), left=False)))
-def solve(A: Any, B: Any, *, left: bool = True) -> Any:  # noqa: N803
+def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     """The solution ``X`` of ``A X = B`` (of ``X A = B`` if not ``left``).
 
     Args:
@@ -171,23 +171,27 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:  # noqa: N803
     return hooks.record(records.solve, (A, B), (bool(left) or vector, vector))
 
 
-@composite(namespaces=("linalg",), samples=(S(_SQUARE, t(3, 2)),))
+@composite(namespaces=("linalg",), samples=(S(_BATCH, t(2, 3, 2)), S(_BATCH, t(2, 3))))
 def solve_ex(
-    A: Any,  # noqa: N803
-    B: Any,  # noqa: N803
+    A: Any,
+    B: Any,
     *,
     left: bool = True,
     check_errors: bool = False,
 ) -> Any:
-    """The solution of ``A X = B``, and 0 for each matrix.
-
-    A singular matrix raises when the result is computed, whatever ``check_errors`` says.
+    """The solution of ``A X = B``, and 0 for each matrix; NaN where one is singular.
 
     >>> import rushlight as torch
     >>> torch.linalg.solve_ex(torch.tensor([[2.0]]), torch.tensor([[2.0]])).result
     tensor([[1.]])
     """
-    return return_types.linalg_solve_ex(solve(A, B, left=left), _no_info(tuple(A.shape[:-2])))
+    if check_errors:
+        made = solve(A, B, left=left)
+        return return_types.linalg_solve_ex(made, _no_info(tuple(A.shape[:-2])))
+    require_matrix(tensor_meta(A, "linalg.solve"), "linalg.solve")
+    vector = _is_vector(A, B)
+    found = hooks.record(information.solve_info, (A, B), (bool(left) or vector, vector))
+    return return_types.linalg_solve_ex(*found)
 
 
 _UPPER = t(3, 3, values=[[2.0, 1.0, -1.0], [0.0, 1.5, 0.5], [0.0, 0.0, 3.0]])
@@ -200,8 +204,8 @@ _UPPER = t(3, 3, values=[[2.0, 1.0, -1.0], [0.0, 1.5, 0.5], [0.0, 0.0, 3.0]])
              S(_BATCH, t(3, 2), upper=True, unitriangular=True)),
 )  # fmt: skip
 def solve_triangular(
-    A: Any,  # noqa: N803
-    B: Any,  # noqa: N803
+    A: Any,
+    B: Any,
     *,
     upper: bool,
     left: bool = True,
@@ -235,7 +239,7 @@ def solve_triangular(
 )  # fmt: skip
 def triangular_solve(
     input: Any,
-    A: Any,  # noqa: N803
+    A: Any,
     upper: bool = True,
     transpose: bool = False,
     unitriangular: bool = False,
@@ -247,14 +251,15 @@ def triangular_solve(
     tensor([[0.5000]])
     """
     matrix = adjoint(A) if transpose else A
-    side = upper != transpose
-    made = solve_triangular(matrix, input, upper=side, unitriangular=unitriangular)
-    return return_types.triangular_solve(made, A.clone())
+    attrs = (bool(upper) != bool(transpose), bool(unitriangular), True)
+    made = hooks.record(records.triangular_old, (matrix, input), attrs)
+    return return_types.triangular_solve(made, hooks.record(records.copy_columns, (A,), ()))
 
 
 # Cholesky --------------------------------------------------------------------------------------
 
 _POSITIVE = t(3, 3, values=[[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
+_STACK = t(1, 3, 3, values=[_POSITIVE.values])
 # The gradient counts both triangles, though one is read: it has no numeric counterpart.
 _CHOLESKY = (Sample((_POSITIVE,), check_grad=False), S(t(1, 1, low=0.5)),
              Sample((_POSITIVE,), {"upper": True}, check_grad=False),
@@ -262,7 +267,7 @@ _CHOLESKY = (Sample((_POSITIVE,), check_grad=False), S(t(1, 1, low=0.5)),
 
 
 @composite(name="cholesky", namespaces=("linalg",), samples=_CHOLESKY)
-def linalg_cholesky(A: Any, *, upper: bool = False) -> Any:  # noqa: N803
+def linalg_cholesky(A: Any, *, upper: bool = False) -> Any:
     """The triangular ``L`` with ``L L^H = A`` for Hermitian positive-definite matrices.
 
     Args:
@@ -296,17 +301,20 @@ def cholesky(input: Any, upper: bool = False) -> Any:
     return hooks.record(records.cholesky_old, (input,), (bool(upper),))
 
 
-@composite(namespaces=("linalg",), samples=(Sample((_POSITIVE,), check_grad=False),))
-def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Any:  # noqa: N803
-    """The Cholesky factor of positive-definite matrices, and 0 for each.
-
-    A matrix that is not positive-definite raises when the result is computed.
+@composite(namespaces=("linalg",), samples=(Sample((_STACK,), check_grad=False),))
+def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
+    """The Cholesky factor of positive-definite matrices, and 0 for each; NaN where there is none.
 
     >>> import rushlight as torch
     >>> torch.linalg.cholesky_ex(torch.eye(1)).info
     tensor(0, dtype=torch.int32)
     """
-    return return_types.linalg_cholesky_ex(linalg_cholesky(A, upper=upper), _no_info(tuple(A.shape[:-2])))
+    if check_errors:
+        made = linalg_cholesky(A, upper=upper)
+        return return_types.linalg_cholesky_ex(made, _no_info(tuple(A.shape[:-2])))
+    tensor_meta(A, "linalg.cholesky")
+    found = hooks.record(information.cholesky_info, (A,), (bool(upper),))
+    return return_types.linalg_cholesky_ex(*found)
 
 
 # PyTorch's gradient of a factor has numbers in the triangle that is not read: not compared
@@ -315,7 +323,7 @@ _RAISED = t(3, 3, values=[[2.0, 1.0, -1.0], [0.0, 1.5, 0.5], [0.0, 0.0, 3.0]], g
 
 
 @composite(method=True, samples=(S(t(3, 2), _LOWER), S(t(3, 2), _RAISED, True)))
-def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:  # noqa: N803
+def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
     """The solution of ``A X = input``, given the Cholesky factor ``L`` of ``A``.
 
     >>> import rushlight as torch
@@ -324,18 +332,21 @@ def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:  # noqa: N80
     """
     lower = adjoint(L) if upper else L
     half = solve_triangular(lower, input, upper=False)
-    return solve_triangular(adjoint(lower), half, upper=True)
+    return hooks.record(records.cholesky_last, (adjoint(lower), half), (True, False, True))
 
 
 @composite(method=True, samples=(S(_LOWER), S(_RAISED, True)))
-def cholesky_inverse(L: Any, upper: bool = False) -> Any:  # noqa: N803
+def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     """The inverse of the matrix whose Cholesky factor is ``L``.
 
     >>> import rushlight as torch
     >>> torch.cholesky_inverse(torch.tensor([[2.0]]))
     tensor([[0.2500]])
     """
-    return cholesky_solve(constant(np.eye(L.shape[-1], dtype=L.dtype.numpy)), L, upper)
+    lower = adjoint(L) if upper else L
+    eye = constant(np.eye(L.shape[-1], dtype=L.dtype.numpy))
+    half = solve_triangular(lower, eye, upper=False)
+    return hooks.record(records.cholesky_inverse_last, (adjoint(lower), half), (True, False, True))
 
 
 # powers ----------------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.dtype import int32
+from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.join import cat
 from rushlight.engine.ops.linalg_checks import (
+    batch_note,
     batch_of,
     column_major,
     each_matrix,
@@ -28,7 +30,7 @@ Array = np.ndarray
 # with the swaps of rows ------------------------------------------------------------------------
 
 
-def _factor_infer(input: Meta) -> tuple[Meta, Meta]:
+def _factor_infer(input: Meta, check: bool) -> tuple[Meta, Meta]:
     require_matrix(input, "torch.lu_factor")
     require_precise(input, "torch.lu_factor")
     k = min(input.shape[-2:])
@@ -49,22 +51,37 @@ def _factor(matrices: Array) -> tuple[Array, Array]:
     return made, pivots
 
 
-def _factor_kernel(spec: Spec) -> Callable[[Array], tuple[Array, Array]]:
+def _require_pivots(made: Array, batch: Shape) -> None:
+    for number, matrix in enumerate(made):
+        zeros = np.flatnonzero(np.diagonal(matrix) == 0)
+        if zeros.size:
+            k = int(zeros[0]) + 1
+            raise RuntimeError(
+                f"torch.linalg.lu_factor: {batch_note(number, batch)}U[{k},{k}] is zero and using "
+                "it on lu_solve would result in a division by zero. If you still want to perform "
+                "the factorization, consider calling linalg.lu(A, pivot) or "
+                "linalg.lu_factor_ex(A, pivot)"
+            )
+
+
+def _factor_kernel(spec: Spec, check: bool) -> Callable[[Array], tuple[Array, Array]]:
     shapes = [tuple(meta.shape) for meta in spec.outs]
 
     def compute(x: Array) -> tuple[Array, Array]:
         made, pivots = _factor(each_matrix(x)[0])
+        if check:
+            _require_pivots(made, shapes[0][:-2])
         return made.reshape(shapes[0]), pivots.reshape(shapes[1])
 
     return compute
 
 
 def _ones_below(lower: Any) -> Any:
-    return table(triangle(*lower.shape[-2:], False, 0.0), lower)
+    return table(triangle(lower.shape[-2], lower.shape[-1], False, 0.0), lower)
 
 
 def _ones_above(upper: Any) -> Any:
-    return table(triangle(*upper.shape[-2:], True, 1.0), upper)
+    return table(triangle(upper.shape[-2], upper.shape[-1], True, 1.0), upper)
 
 
 def _split(factors: Any) -> tuple[Any, Any]:
@@ -130,13 +147,14 @@ def _factor_grad(g0: Any, result: Any, result1: Any) -> Any:
 
 # both factors in one matrix (the ones on the lower one's diagonal left out), and the row swaps
 lu_factor = Op(
-    "lu_factor_(Tensor input)",
+    "lu_factor_(Tensor input, bool check)",
     kind=OTHER,
     infer=_factor_infer,
     kernel=_factor_kernel,
     grad={"input": _factor_grad},
     grad_name="LinalgLuFactorEx",
     differentiable=1,
+    may_fail=True,
 )
 
 
@@ -177,7 +195,8 @@ def _lu_infer(input: Meta) -> tuple[Meta, Meta, Meta]:
     require_precise(input, "linalg.lu")
     n, m = input.shape[-2:]
     k, batch = min(n, m), batch_of(input)
-    return tuple([input.like((*batch, *size)) for size in ((n, k), (k, m), (n, n))])
+    lower, upper, swaps = (input.like((*batch, *size)) for size in ((n, k), (k, m), (n, n)))
+    return lower, upper, swaps
 
 
 def _halves(made: Array) -> tuple[Array, Array]:

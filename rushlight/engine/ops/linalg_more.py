@@ -94,7 +94,7 @@ def _lstsq_infer(a: Meta, b: Meta, rcond: Any, vector: bool) -> tuple[Meta, Meta
     require_matrix(a, "torch.linalg.lstsq", "input")
     require_precise(a, "torch.linalg.lstsq")
     rows = b.shape[-1] if vector or b.ndim < 2 else b.shape[-2]
-    if a.shape[-2] != rows or b.ndim < 2 and not vector:
+    if a.shape[-2] != rows or (b.ndim < 2 and not vector):
         raise RuntimeError(
             f"torch.linalg.lstsq: input.size(-2) should match other.size(-{1 if vector or b.ndim < 2 else 2})"
         )

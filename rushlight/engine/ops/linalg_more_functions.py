@@ -10,8 +10,7 @@ import numpy as np
 from rushlight.engine.core.dtype import int64
 from rushlight.engine.ir.op import composite, constant, hooks
 from rushlight.engine.ir.samples import S, Sample, t, tc, ti
-from rushlight.engine.ops import linalg_more as records
-from rushlight.engine.ops import return_types
+from rushlight.engine.ops import linalg_more as records, return_types
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.join import cat
 from rushlight.engine.ops.linalg_checks import require_matrix
@@ -26,10 +25,14 @@ from rushlight.engine.ops.reduce_select import tensor_meta
 from rushlight.engine.ops.scan_functions import cumprod
 
 _TALL = t(4, 3, values=[[2.0, 1.0, 0.0], [0.5, 3.0, -1.0], [1.0, -0.5, 1.5], [0.0, 1.0, 1.0]])
+_STACK = t(1, 4, 3, values=[_TALL.values])
 _WIDE = t(2, 3, values=[[2.0, 1.0, 0.5], [0.5, -3.0, 1.0]])
 _SQUARE = t(3, 3, values=[[4.0, 1.0, -1.0], [0.5, 3.0, 0.25], [1.0, -0.5, 2.0]])
 _BATCH = t(2, 2, 2, values=[[[2.0, 1.0], [0.5, 3.0]], [[1.0, -1.0], [2.0, 0.5]]])
 _HERMITIAN = t(3, 3, values=[[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
+_SMALL = t(2, 2, values=[[0.25, -0.5], [0.5, 0.125]])
+_COMPLEX = tc(2, 2, values=[[0.25, -0.5j], [0.5, 0.125]])
+_SWIRL = tc(1, 1, values=[[1.0j]])
 _SINGULAR = t(3, 3, values=[[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.0, 1.0, 1.0]])
 
 # rank, condition -------------------------------------------------------------------------------
@@ -45,7 +48,7 @@ def _number(x: Any) -> float | None:
              S(_TALL, tol=2.0), S(_HERMITIAN, hermitian=True)),
 )  # fmt: skip
 def matrix_rank(
-    A: Any,  # noqa: N803
+    A: Any,
     tol: Any = None,
     hermitian: bool = False,
     *,
@@ -94,11 +97,12 @@ def _pinv(a: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
 
 @composite(
     namespaces=("linalg",),
-    samples=(S(_TALL), S(_WIDE), S(_BATCH), S(_SQUARE, atol=0.5), S(_HERMITIAN, hermitian=True),
+    samples=(S(_TALL), S(_WIDE), S(_BATCH), S(_SQUARE, atol=0.5),
+             Sample((_HERMITIAN,), {"hermitian": True}, check_grad=False),
              S(t(0, 3))),
 )  # fmt: skip
 def pinv(
-    A: Any,  # noqa: N803
+    A: Any,
     rcond: Any = None,
     hermitian: bool = False,
     *,
@@ -126,7 +130,7 @@ def pinv(
     return _pinv(A, atol, rcond if rtol is None else rtol, hermitian)
 
 
-@composite(method=True, samples=(S(_TALL), S(_WIDE)))
+@composite(method=True, samples=(S(_STACK), S(_BATCH)))
 def pinverse(input: Any, rcond: float = 1e-15) -> Any:
     """The pseudo-inverses of matrices, see ``torch.linalg.pinv``.
 
@@ -141,7 +145,7 @@ def pinverse(input: Any, rcond: float = 1e-15) -> Any:
     namespaces=("linalg",),
     samples=(S(_TALL, t(4, 2)), S(_TALL, t(4)), S(_WIDE, t(2, 1)), S(_BATCH, t(2, 2, 3))),
 )
-def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:  # noqa: N803
+def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:
     """The ``X`` for which ``A X`` is nearest to ``B``; the shortest one where there are many.
 
     Args:
@@ -186,7 +190,7 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:  # n
 # functions of matrices -------------------------------------------------------------------------
 
 
-@composite(namespaces=("torch", "linalg"), method=True, samples=(S(_SQUARE), S(_BATCH)))
+@composite(namespaces=("torch", "linalg"), method=True, samples=(S(_COMPLEX), S(_SWIRL), S(_SMALL), S(_BATCH)))
 def matrix_exp(input: Any) -> Any:
     """The exponentials of square matrices: ``1 + A + A A / 2 + ...``.
 
@@ -206,7 +210,7 @@ def matrix_exp(input: Any) -> Any:
     samples=(S(_SQUARE), S(_TALL, 2), S(_TALL, -2), Sample((_SQUARE, 1), check_grad=False),
              Sample((_SQUARE, "fro"), check_grad=False), Sample((_BATCH, inf), check_grad=False)),
 )  # fmt: skip
-def cond(A: Any, p: Any = None) -> Any:  # noqa: N803
+def cond(A: Any, p: Any = None) -> Any:
     """How much errors grow when ``A`` is inverted: the norm of ``A`` times that of its inverse.
 
     See https://pytorch.org/docs/stable/generated/torch.linalg.cond.html.
@@ -226,7 +230,7 @@ def cond(A: Any, p: Any = None) -> Any:  # noqa: N803
 
 
 @composite(namespaces=("linalg",), samples=(S(t(3)), S(ti(2, 3), N=4)))
-def vander(x: Any, N: Any = None) -> Any:  # noqa: N803
+def vander(x: Any, N: Any = None) -> Any:
     """The powers 0, 1, ..., N - 1 of the elements of vectors (..., n): (..., n, N).
 
     >>> import rushlight as torch
@@ -235,9 +239,11 @@ def vander(x: Any, N: Any = None) -> Any:  # noqa: N803
             [1, 2, 4],
             [1, 3, 9]])
     """
-    count = x.shape[-1] if N is None else N
+    count = (x.shape[-1] if x.ndim else 1) if N is None else N
     if count <= 1:
         raise RuntimeError("N must be greater than 1.")
+    if not x.ndim:
+        x = x.unsqueeze(0)
     powers = cumprod(x.unsqueeze(-1).expand((*x.shape, count - 1)), -1)
     return cat([powers.new_ones((*x.shape, 1)), powers], -1)
 
@@ -269,7 +275,7 @@ def _require_square_sides(a: Any, left: int, condition: str) -> tuple[int, int]:
 
 @composite(namespaces=("linalg",), samples=(S(t(2, 2, 4, values=np.eye(4).reshape(2, 2, 4) + 0.1)),
                                             S(_SQUARE, ind=1)))  # fmt: skip
-def tensorinv(A: Any, ind: int = 2) -> Any:  # noqa: N803
+def tensorinv(A: Any, ind: int = 2) -> Any:
     """The inverse of ``A`` seen as a matrix: its first ``ind`` axes are the rows.
 
     >>> import rushlight as torch
@@ -286,7 +292,7 @@ def tensorinv(A: Any, ind: int = 2) -> Any:  # noqa: N803
     namespaces=("linalg",),
     samples=(S(t(2, 2, 4, values=np.eye(4).reshape(2, 2, 4) + 0.1), t(2, 2)), S(_SQUARE, t(3))),
 )
-def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:  # noqa: N803
+def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
     """The ``X`` whose product with ``A`` over all axes of ``X`` is ``B``.
 
     >>> import rushlight as torch
@@ -294,7 +300,7 @@ def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:  # noqa: N803
     tensor([1., 1., 1., 1.])
     """
     if dims is not None:
-        A = A.movedim(tuple(dims), tuple(range(A.ndim - len(dims), A.ndim)))  # noqa: N806
+        A = A.movedim(tuple(dims), tuple(range(A.ndim - len(dims), A.ndim)))
     condition = "prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim])"
     sides = _require_square_sides(A, B.ndim, condition)
     return solve(A.reshape(sides), B.reshape((-1,))).reshape(A.shape[B.ndim :])

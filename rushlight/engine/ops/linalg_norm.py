@@ -10,9 +10,11 @@ from rushlight.engine.ir.op import composite, hooks
 from rushlight.engine.ir.samples import S, t, tc
 from rushlight.engine.ops.linalg_decompose import svdvals
 from rushlight.engine.ops.reduce import axes
-from rushlight.engine.ops.reduce_norm import renorm as renorm_record
-from rushlight.engine.ops.reduce_norm import require_inexact
-from rushlight.engine.ops.reduce_norm import vector_norm as vector_norm_record
+from rushlight.engine.ops.reduce_norm import (
+    renorm as renorm_record,
+    require_inexact,
+    vector_norm as vector_norm_record,
+)
 from rushlight.engine.ops.reduce_select import one_axis, tensor_meta
 
 
@@ -96,7 +98,7 @@ def _most(x: Any, dim: int, ord: float, keepdim: bool) -> Any:
     if ord < 0:
         return x.amin(dim, keepdim)
     if not x.shape[dim]:
-        return x.sum(dim, keepdim)
+        return x.detach().sum(dim, keepdim)
     return x.amax(dim, keepdim)
 
 
@@ -109,7 +111,7 @@ _MATRIX = (
 
 @composite(namespaces=("linalg",), samples=_MATRIX)
 def matrix_norm(
-    A: Any,  # noqa: N803 - PyTorch's argument name
+    A: Any,
     ord: Any = "fro",
     dim: Any = (-2, -1),
     keepdim: bool = False,
@@ -143,7 +145,7 @@ _NORM = (
 
 @composite(name="norm", namespaces=("linalg",), samples=_NORM)
 def linalg_norm(
-    A: Any,  # noqa: N803 - PyTorch's argument name
+    A: Any,
     ord: Any = None,
     dim: Any = None,
     keepdim: bool = False,
@@ -164,7 +166,7 @@ def linalg_norm(
     meta = tensor_meta(A, "linalg.norm")
     if ord is None:
         return _vector(A, 2, dim, keepdim, dtype)
-    if dim is None and meta.ndim > 2:
+    if dim is None and meta.ndim not in (1, 2):
         raise RuntimeError(
             "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
             f"{meta.ndim}D."

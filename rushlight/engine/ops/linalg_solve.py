@@ -303,14 +303,32 @@ def _triangular_grad(
     return -product(first, second, not left, left) * mask, to_b
 
 
+def _triangular(name: str, grad_name: str) -> Op:
+    return Op(
+        f"{name}(Tensor a, Tensor b, bool upper, bool unitriangular, bool left=True)",
+        kind=MATMUL,
+        infer=_triangular_infer,
+        kernel=_triangular_kernel,
+        grad={"a, b": _triangular_grad},
+        grad_name=grad_name,
+    )
+
+
 # only one triangle of ``a`` is read, ones instead of its diagonal if ``unitriangular``
-solve_triangular = Op(
-    "solve_triangular_(Tensor a, Tensor b, bool upper, bool unitriangular, bool left=True)",
-    kind=MATMUL,
-    infer=_triangular_infer,
-    kernel=_triangular_kernel,
-    grad={"a, b": _triangular_grad},
-    grad_name="LinalgSolveTriangular",
+solve_triangular = _triangular("solve_triangular_", "LinalgSolveTriangular")
+# the last step of functions that PyTorch's graph shows by their own names
+triangular_old = _triangular("triangular_old", "TriangularSolve")
+cholesky_last = _triangular("cholesky_last", "CholeskySolve")
+cholesky_inverse_last = _triangular("cholesky_inverse_last", "CholeskyInverse")
+lu_last = _triangular("lu_last", "LinalgLuSolve")
+
+copy_columns = Op(
+    "copy_columns(Tensor input)",
+    kind=OTHER,
+    infer=lambda input: column_major(input),
+    kernel=lambda spec: lambda x: x.copy(),
+    grad={"input": lambda g: g},
+    grad_name="TriangularSolve",
 )
 
 

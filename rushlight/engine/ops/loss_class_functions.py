@@ -19,7 +19,6 @@ from rushlight.engine.ops.loss_class import (
     nll_loss_op,
 )
 from rushlight.engine.ops.loss_functions import (
-    binary_cross_entropy_with_logits,
     reduce_loss,
     reduction_of,
 )

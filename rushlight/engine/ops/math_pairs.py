@@ -1,4 +1,4 @@
-"""Functions of two numbers: atan2, hypot, logaddexp, xlogy, copysign, ldexp and their like."""
+"""Functions of two numbers, and their parts: atan2, hypot, copysign, ldexp, frexp, fmax."""
 
 from __future__ import annotations
 
@@ -7,37 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import COMPLEX
-from rushlight.engine.ir.graph import Meta, TensorBase
-from rushlight.engine.ir.op import Op, Spec, composite
-from rushlight.engine.ir.samples import BINARY, S, Sample, t, tc, ti
+from rushlight.engine.core.dtype import COMPLEX, FLOATING, int32
+from rushlight.engine.ir.graph import Meta
+from rushlight.engine.ir.op import POINTWISE, Op, Spec, composite
+from rushlight.engine.ir.samples import BINARY, S, Sample, t, ti
+from rushlight.engine.ops import return_types
 from rushlight.engine.ops.arithmetic_rules import (
     NOT_IMPLEMENTED,
+    between_tensors,
     example,
+    floats_only,
     guarded,
     no_gradient,
     not_differentiable,
     numbered,
-    plain,
     require_tensor,
-    strong,
 )
 from rushlight.engine.ops.blend import where_op
-from rushlight.engine.ops.elementwise import FLOAT, broadcast_meta, pointwise
-from rushlight.engine.ops.math import exp2, log, log1p, sigmoid
+from rushlight.engine.ops.elementwise import FLOAT, broadcast_meta, numpy_compute, pointwise
+from rushlight.engine.ops.math import exp2
 from rushlight.engine.ops.predicates import isnan
 
 _LN2 = 0.6931471805599453
-
-
-def _floats_only(name: str) -> Callable[..., Meta]:
-    return guarded(2, boolean=name, integral=name, complex=name)
-
-
-def _between_tensors(op: Op, name: str, input: Any, other: Any, second: str = "other") -> Any:
-    require_tensor(input, name, "input", 1)
-    require_tensor(other, name, second, 2)
-    return op.quick(input, other)
 
 
 # plane ------------------------------------------------------------------------------------------
@@ -72,7 +63,7 @@ def atan2(input: Any, other: Any) -> Any:
     >>> torch.atan2(torch.tensor([1.0, -1.0]), torch.tensor([1.0, 0.0]))
     tensor([ 0.7854, -1.5708])
     """
-    return _between_tensors(atan2_op, "atan2", input, other)
+    return between_tensors(atan2_op, "atan2", input, other)
 
 
 @composite(method=True, inplace=True, samples=BINARY)
@@ -83,13 +74,22 @@ def arctan2(input: Any, other: Any) -> Any:
     >>> torch.arctan2(torch.tensor([1.0]), torch.tensor([1.0]))
     tensor([0.7854])
     """
-    return _between_tensors(atan2_op, "arctan2", input, other)
+    return between_tensors(atan2_op, "arctan2", input, other)
+
+
+def _hypot(x: Any, y: Any) -> Any:
+    if np.result_type(x) != np.float32:
+        return np.hypot(x, y)
+    # squares of float32 numbers cannot overflow in double precision
+    found = np.asarray(np.square(x, dtype=np.float64) + np.square(y, dtype=np.float64))
+    np.sqrt(found, found)
+    return np.hypot(x, y) if np.isnan(found).any() else found.astype(np.float32)
 
 
 hypot_op = pointwise(
     "hypot(Tensor input, Tensor other)",
-    np.hypot,
-    infer=_floats_only("hypot_cpu"),
+    _hypot,
+    infer=floats_only("hypot_cpu", 2),
     grad={
         "input": lambda g, input, result: g * (input / result),
         "other": lambda g, other, result: g * (other / result),
@@ -110,173 +110,7 @@ def hypot(input: Any, other: Any) -> Any:
     >>> torch.hypot(torch.tensor([3.0]), torch.tensor([4.0]))
     tensor([5.])
     """
-    return _between_tensors(hypot_op, "hypot", input, other)
-
-
-# logarithms -------------------------------------------------------------------------------------
-
-
-def _log_add(x: Any, y: Any) -> Any:
-    if np.result_type(x).kind != "c":
-        return np.logaddexp(x, y)
-    largest = np.where(x.real >= y.real, x, y)
-    smallest = np.where(x.real >= y.real, y, x)
-    return largest + np.log1p(np.exp(smallest - largest))
-
-
-def _logaddexp_share(g: Any, mine: Any, theirs: Any) -> Any:
-    return g * sigmoid(mine - theirs).conj()
-
-
-logaddexp_op = pointwise(
-    "logaddexp(Tensor input, Tensor other)",
-    _log_add,
-    infer=guarded(2, boolean="logaddexp_cpu", integral="logaddexp_cpu"),
-    grad={
-        "input": lambda g, input, other: _logaddexp_share(g, input, other),
-        "other": lambda g, input, other: _logaddexp_share(g, other, input),
-    },
-    commutative=True,
-)
-
-
-@composite(method=True, samples=(*BINARY, S(tc(3), tc(3))))
-def logaddexp(input: Any, other: Any) -> Any:
-    """``log(exp(input) + exp(other))`` without overflow on the way.
-
-    Args:
-        input: a floating-point tensor.
-        other: a tensor that broadcasts with it.
-
-    >>> import rushlight as torch
-    >>> torch.logaddexp(torch.tensor([0.0, -1000.0]), torch.tensor([0.0, 0.0]))
-    tensor([0.6931, 0.0000])
-    """
-    return _between_tensors(logaddexp_op, "logaddexp", input, other)
-
-
-def _logaddexp2_share(g: Any, mine: Any, theirs: Any) -> Any:
-    return g / (1 + exp2(theirs - mine))
-
-
-logaddexp2_op = pointwise(
-    "logaddexp2(Tensor input, Tensor other)",
-    np.logaddexp2,
-    infer=_floats_only("logaddexp2_cpu"),
-    grad={
-        "input": lambda g, input, other: _logaddexp2_share(g, input, other),
-        "other": lambda g, input, other: _logaddexp2_share(g, other, input),
-    },
-    commutative=True,
-)
-
-
-@composite(method=True, samples=BINARY)
-def logaddexp2(input: Any, other: Any) -> Any:
-    """``log2(2 ** input + 2 ** other)`` without overflow on the way.
-
-    Args:
-        input: a floating-point tensor.
-        other: a tensor that broadcasts with it.
-
-    >>> import rushlight as torch
-    >>> torch.logaddexp2(torch.tensor([0.0]), torch.tensor([0.0]))
-    tensor([1.])
-    """
-    return _between_tensors(logaddexp2_op, "logaddexp2", input, other)
-
-
-def _times_log(logarithm: np.ufunc) -> Callable[[Any, Any], Any]:
-    """``x * log(y)`` that is 0 where ``x`` is, whatever ``y`` (but NaN)."""
-
-    def times_log(x: Any, y: Any) -> Any:
-        found = np.multiply(x, logarithm(y))
-        dead = np.logical_and(np.equal(x, 0), np.logical_not(np.isnan(y)))
-        return np.where(dead, found.dtype.type(0), found) if np.any(dead) else found
-
-    return times_log
-
-
-def _argument(other: Any, g: Any) -> Any:
-    """The second operand as a tensor of the gradient's type, also where it is a number."""
-    found = plain(other)
-    return found if isinstance(found, TensorBase) else g * 0 + found
-
-
-def _xlogy_gradient(g: Any, input: Any, other: Any) -> Any:
-    other = _argument(other, g)
-    return g * where_op((input == 0) & (other <= 0), 0, log(other))
-
-
-def _xlog1py_gradient(g: Any, input: Any, other: Any) -> Any:
-    other = _argument(other, g)
-    return g * where_op((input == 0) & (other <= -1), 0, log1p(other))
-
-
-xlogy_op = pointwise(
-    "xlogy(Tensor input, Tensor other)",
-    _times_log(np.log),
-    rule=FLOAT,
-    infer=guarded(2, FLOAT, complex="xlogy_cpu"),
-    kernel=strong(_times_log(np.log), FLOAT, 2),
-    grad_name=numbered("Xlogy", number=2, first=1),
-    grad={
-        "input": _xlogy_gradient,
-        "other": lambda g, input, other: g * input / other,
-    },
-)
-
-xlog1py_op = pointwise(
-    "xlog1py(Tensor input, Tensor other)",
-    _times_log(np.log1p),
-    rule=FLOAT,
-    infer=guarded(2, FLOAT, complex="xlog1py_cpu"),
-    kernel=strong(_times_log(np.log1p), FLOAT, 2),
-    grad={
-        "input": _xlog1py_gradient,
-        "other": lambda g, input, other: g * input / (other + 1),
-    },
-    grad_name=numbered("SpecialXlog1Py", number=2, first=1),
-)
-
-_XLOG = (
-    S(t(3, 4), t(4, low=0.3)),
-    S(t(3), 2.0),
-    S(2.0, t(3, low=0.3)),
-    S(t(), t(2, low=0.3)),
-    S(ti(3), ti(3, low=1)),
-    S(t(0, 3), t(3)),
-)
-
-
-@composite(namespaces=("torch", "special"), method=True, inplace=True, samples=_XLOG)
-def xlogy(input: Any, other: Any) -> Any:
-    """``input * log(other)``, 0 where ``input`` is 0.
-
-    Args:
-        input: a tensor or a number.
-        other: a tensor or a number that broadcasts with it.
-
-    >>> import rushlight as torch
-    >>> torch.xlogy(torch.tensor([0.0, 2.0]), torch.tensor([0.0, 3.0]))
-    tensor([0.0000, 2.1972])
-    """
-    return xlogy_op.quick(input, other)
-
-
-@composite(namespaces=("special",), samples=_XLOG)
-def xlog1py(input: Any, other: Any) -> Any:
-    """``input * log1p(other)``, 0 where ``input`` is 0.
-
-    Args:
-        input: a tensor or a number.
-        other: a tensor or a number that broadcasts with it.
-
-    >>> import rushlight as torch
-    >>> torch.special.xlog1py(torch.tensor([0.0, 2.0]), torch.tensor([-1.0, 2.0]))
-    tensor([0.0000, 2.1972])
-    """
-    return xlog1py_op.quick(input, other)
+    return between_tensors(hypot_op, "hypot", input, other)
 
 
 # parts of the number format ---------------------------------------------------------------------
@@ -322,7 +156,7 @@ def _nextafter_kernel(spec: Spec) -> Callable[..., Any]:
 nextafter_op = pointwise(
     "nextafter(Tensor input, Tensor other)",
     np.nextafter,
-    infer=_floats_only("nextafter_cpu"),
+    infer=floats_only("nextafter_cpu", 2),
     kernel=_nextafter_kernel,
     grad={
         "input": lambda g, input, other: where_op(input == other, 0, g),
@@ -343,7 +177,7 @@ def nextafter(input: Any, other: Any) -> Any:
     >>> torch.nextafter(torch.tensor([1.0]), torch.tensor([2.0])) > 1
     tensor([True])
     """
-    return _between_tensors(nextafter_op, "nextafter", input, other)
+    return between_tensors(nextafter_op, "nextafter", input, other)
 
 
 #: PyTorch's gradient takes 2 to a negative whole exponent for 0, so gradients are not compared.
@@ -360,7 +194,7 @@ ldexp_op = pointwise(
 )
 
 
-@composite(method=True, inplace=True, samples=(*BINARY, _WHOLE_EXPONENTS, S(ti(3), ti(3))))
+@composite(method=True, inplace="torch", samples=(*BINARY, _WHOLE_EXPONENTS, S(ti(3), ti(3))))
 def ldexp(input: Any, other: Any) -> Any:
     """``input * 2 ** other``.
 
@@ -372,7 +206,52 @@ def ldexp(input: Any, other: Any) -> Any:
     >>> torch.ldexp(torch.tensor([1.0, 3.0]), torch.tensor([1, 2]))
     tensor([ 2., 12.])
     """
-    return _between_tensors(ldexp_op, "ldexp", input, other)
+    return between_tensors(ldexp_op, "ldexp", input, other)
+
+
+def _frexp_infer(input: Meta) -> tuple[Meta, Meta]:
+    if input.dtype.category != FLOATING:
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    return broadcast_meta((input,), input.dtype), broadcast_meta((input,), int32)
+
+
+def _frexp_kernel(spec: Spec) -> Callable[[Any], tuple[np.ndarray, np.ndarray]]:
+    compute, target = numpy_compute(spec.out.dtype), spec.out.dtype.numpy
+
+    def frexp(x: Any) -> tuple[np.ndarray, np.ndarray]:
+        mantissa, exponent = np.frexp(x.astype(compute, copy=False))
+        return np.asarray(mantissa).astype(target, copy=False), np.asarray(exponent, np.int32)
+
+    return frexp
+
+
+frexp_op = Op(
+    "frexp(Tensor input)",
+    kind=POINTWISE,
+    infer=_frexp_infer,
+    kernel=_frexp_kernel,
+    grad={"input": lambda g0, result1: g0 / exp2(result1)},
+    differentiable=1,
+)
+
+
+@composite(method=True, samples=(S(t(3, 4)), S(t()), S(t(0, 3))))
+def frexp(input: Any) -> Any:
+    """Mantissas in [0.5, 1) and whole exponents, so that ``mantissa * 2**exponent`` is ``input``.
+
+    Args:
+        input: a floating-point tensor.
+
+    Returns:
+        A named tuple ``(mantissa, exponent)``.
+
+    >>> import rushlight as torch
+    >>> torch.frexp(torch.tensor([3.0]))
+    torch.return_types.frexp(
+    mantissa=tensor([0.7500]),
+    exponent=tensor([2], dtype=torch.int32))
+    """
+    return return_types.frexp(*frexp_op(input))
 
 
 # steps and extremes -----------------------------------------------------------------------------
@@ -424,7 +303,7 @@ def heaviside(input: Any, values: Any) -> Any:
     >>> torch.heaviside(torch.tensor([-1.0, 0.0, 2.0]), torch.tensor([0.5]))
     tensor([0.0000, 0.5000, 1.0000])
     """
-    return _between_tensors(heaviside_op, "heaviside", input, values, "values")
+    return between_tensors(heaviside_op, "heaviside", input, values, "values")
 
 
 def _ignores_nan(name: str, function: np.ufunc, largest: bool, words: str, shown: str) -> None:
@@ -446,7 +325,7 @@ def _ignores_nan(name: str, function: np.ufunc, largest: bool, words: str, shown
     )
 
     def call(input: Any, other: Any) -> Any:
-        return _between_tensors(op, name, input, other)
+        return between_tensors(op, name, input, other)
 
     call.__doc__ = (
         f"The {words} of two tensors, element by element; a NaN gives way to a number.\n\n"

@@ -84,7 +84,7 @@ trunc = pointwise(
 )
 
 
-@composite(method=True, inplace=True, samples=(*UNARY, S(ti(4))))
+@composite(method=True, inplace="torch", samples=(*UNARY, S(ti(4))))
 def fix(input: Any) -> Any:
     """Another name of ``trunc``.
 
@@ -138,7 +138,7 @@ round_decimals = pointwise(
 @composite(
     namespaces=("torch", "special"),
     method=True,
-    inplace=True,
+    inplace="torch",
     samples=(*UNARY, S(ti(4)), S(t(5, low=-90.0, high=90.0), decimals=-1), S(t(5), decimals=2)),
 )
 def round(input: Any, *, decimals: int = 0) -> Any:

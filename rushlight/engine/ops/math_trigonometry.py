@@ -213,7 +213,7 @@ def _alias(op: Op) -> None:
         f"Another name of ``{op.name}``."
         + example(f"{name}(torch.tensor([1.0])).shape", "torch.Size([1])")
     )
-    composite(name=name, method=True, inplace=True, samples=op.samples)(call)
+    composite(name=name, method=True, inplace="torch", samples=op.samples)(call)
 
 
 for _op in (asin, acos, atan, asinh, acosh, atanh):

@@ -334,7 +334,9 @@ def _swap_last(x: Array) -> Array:
 
 def _batched_kernel(spec: Spec, transpose1: bool, transpose2: bool) -> Callable[..., Array]:
     if transpose1 and transpose2:
-        call: Callable[..., Array] = lambda x, y: np.matmul(_swap_last(x), _swap_last(y))
+        call: Callable[..., Array] = lambda x, y: np.matmul(  # noqa: E731
+            _swap_last(x), _swap_last(y)
+        )
     elif transpose1:
         call = lambda x, y: np.matmul(_swap_last(x), y)  # noqa: E731
     elif transpose2:

@@ -8,9 +8,7 @@ from typing import Any
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import composite, hooks
 from rushlight.engine.ir.samples import S, t, tc, ti
-from rushlight.engine.ops import matmul as products
-from rushlight.engine.ops import matmul_added as added
-from rushlight.engine.ops import view
+from rushlight.engine.ops import matmul as products, matmul_added as added, view
 
 
 def require_tensor(x: Any, function: str, name: str, position: int) -> None:
@@ -47,8 +45,8 @@ def mm(input: Any, mat2: Any) -> Any:
     return hooks.record(products.mm, (input, mat2), ())
 
 
-_BMM = (S(t(2, 3, 4), t(2, 4, 2)), S(t(0, 3, 4), t(0, 4, 2)), S(t(2, 3, 0), t(2, 0, 2)),
-        S(ti(2, 2, 2), ti(2, 2, 3)))  # fmt: skip
+_BMM = (S(t(2, 3, 4), t(2, 4, 2)), S(t(1, 3, 4), t(1, 4, 2)), S(t(2, 3, 0), t(2, 0, 2)),
+        S(t(0, 3, 4), t(0, 4, 2)), S(ti(2, 2, 2), ti(2, 2, 3)))  # fmt: skip
 
 
 @composite(method=True, samples=_BMM)
@@ -147,6 +145,8 @@ def _matmul_vector(input: Any, other: Any, ndim: int, ndim2: int) -> Any:
         )
     if ndim == 1 and ndim2 == 1:
         return dot(input, other)
+    if ndim == 1 and ndim2 > 2:
+        return matmul(view.transpose(other, dim0=ndim2 - 2, dim1=ndim2 - 1), input)
     if ndim == 1:
         row = view.unsqueeze(input, dim=0)
         return view.squeeze(matmul(row, other), dims=(ndim2 - 2,))

@@ -78,7 +78,7 @@ def _constant_kernel(spec: Spec, pad: Shape) -> Callable[..., Array]:
     return call
 
 
-constant_pad = Op(
+constant_pad: Op = Op(
     "constant_pad_nd(Tensor input, Tensor value, int[] pad)",
     kind=OTHER,
     infer=_constant_infer,

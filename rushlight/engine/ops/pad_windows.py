@@ -126,7 +126,7 @@ def _image_kernel(spec: Spec, output_size: Shape, window: Window) -> Callable[[A
     return call
 
 
-columns_op = Op(
+columns_op: Op = Op(
     "im2col(Tensor input, Window window)",
     kind=OTHER,
     infer=_columns_infer,
@@ -139,7 +139,7 @@ columns_op = Op(
     grad_name="Im2Col",
 )
 
-image_op = Op(
+image_op: Op = Op(
     "col2im(Tensor input, int[] output_size, Window window)",
     kind=OTHER,
     infer=_image_infer,

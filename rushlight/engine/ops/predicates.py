@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.dtype import COMPLEX, FLOATING, SCALAR_NAMES, bool_
-from rushlight.engine.ir.graph import Meta
+from rushlight.engine.ir.graph import WEAK_METAS, Meta, TensorBase
 from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import S, t, tb, tc, ti
 from rushlight.engine.ops.arithmetic_rules import Refusal, example, guarded, require_tensor
@@ -18,6 +18,7 @@ from rushlight.engine.ops.elementwise import (
     broadcast_meta,
     numpy_compute,
     pointwise,
+    result_type,
 )
 
 _SPECIAL_VALUES = t(5, values=[1.0, float("nan"), float("inf"), float("-inf"), -0.0])
@@ -206,6 +207,48 @@ def is_floating_point(input: Any) -> bool:
     True
     """
     return bool(input.dtype.category == FLOATING)
+
+
+@composite(samples=(S(t(2)), S(ti(2)), S(tb(2))))
+def is_signed(input: Any) -> bool:
+    """Whether the type has negative numbers.
+
+    >>> import rushlight as torch
+    >>> torch.is_signed(torch.ones(1))
+    True
+    """
+    return bool(input.dtype.is_signed)
+
+
+@composite(method=True, samples=(S(t(2), t(2)), S(t(2), t(3))))
+def is_same_size(input: Any, other: Any) -> bool:
+    """Whether two tensors have the same shape.
+
+    >>> import rushlight as torch
+    >>> torch.is_same_size(torch.ones(1), torch.ones(2))
+    False
+    """
+    return bool(input.shape == other.shape)
+
+
+@composite(
+    name="result_type",
+    samples=(S(t(2), ti(2)), S(ti(2), 1.5), S(t(), ti(2)), S(2, t(1)), S(ti(2), tb(2))),
+)
+def result_type_(tensor1: Any, tensor2: Any) -> Any:
+    """The type that arithmetic on two tensors or numbers has.
+
+    See https://pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc.
+
+    >>> import rushlight as torch
+    >>> torch.result_type(torch.tensor([1, 2], dtype=torch.int32), 1.0)
+    torch.float32
+    """
+    metas = [
+        x._value.meta if isinstance(x, TensorBase) else WEAK_METAS[type(x)]
+        for x in (tensor1, tensor2)
+    ]
+    return result_type(metas)
 
 
 @composite(method=True, samples=(S(t(2)), S(tc(2))))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.shape import Shape, normalize_dim
-from rushlight.engine.ir.graph import Meta, make_meta, strided_meta
+from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.elementwise import broadcast_meta
+from rushlight.engine.ops.view import embed
 from rushlight.engine.ops.view_window import diagonal
 
 Array = np.ndarray
@@ -197,19 +198,22 @@ def _diagonal_copy_kernel(
     return lambda x: np.array(np.diagonal(x, offset, dim1, dim2))
 
 
-def _diagonal_copy_grad(g: Any, input_meta: Meta, offset: int, dim1: int, dim2: int) -> Any:
-    assert diagonal.grad is not None
-    return diagonal.grad["input"](g, input_meta, offset, dim1, dim2)
+def _diagonal_copy_infer(input: Meta, *attrs: Any) -> Meta:
+    part = diagonal.infer(input, *attrs)
+    assert isinstance(part, Meta)
+    return part.like()
 
 
 diagonal_copy_op = Op(
     "diagonal_copy(Tensor input, int offset, int dim1, int dim2)",
     kind=OTHER,
-    infer=lambda input, *attrs: make_meta(
-        tuple(diagonal.infer(input, *attrs).shape), input.dtype, input.device  # type: ignore[union-attr]
-    ),
+    infer=_diagonal_copy_infer,
     kernel=_diagonal_copy_kernel,
-    grad={"input": _diagonal_copy_grad},
+    grad={
+        "input": lambda g, input_meta, offset, dim1, dim2: embed(
+            g, diagonal, input_meta, offset, dim1, dim2
+        )
+    },
     grad_name="DiagonalBackward0_copy",
 )
 

@@ -12,8 +12,7 @@ from rushlight.engine.core.shape import contiguous_strides, normalize_dim, norma
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import composite, constant, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, Sample, t, ti
-from rushlight.engine.ops import rearrange as primitive
-from rushlight.engine.ops import view as views
+from rushlight.engine.ops import rearrange as primitive, view as views
 from rushlight.engine.ops.index_axis import index_select_op
 from rushlight.engine.ops.view_functions import sizes_of
 from rushlight.engine.ops.view_window import diagonal as diagonal_op
@@ -146,7 +145,10 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
 
 @composite(
     namespaces=(), method=True,
-    samples=(S(t(2, 3), 2, 1), S(t(3), 2, 2), S(t(2, 3), (1, 2)), Sample((t(2), 0), twice=False), S(t(), 3)),
+    samples=(
+        S(t(2, 3), 2, 1), S(t(3), 2, 2), S(t(2, 3), (1, 2)), S(t(), 3),
+        Sample((t(2), 0), twice=False),
+    ),
 )  # fmt: skip
 def repeat(self: Any, *sizes: Any, repeats: Any = None) -> Any:
     """``self`` copied this many times along every axis (more of them stand in front).

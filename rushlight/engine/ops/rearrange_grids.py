@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from itertools import combinations as subsets
-from itertools import combinations_with_replacement
+from itertools import combinations as subsets, combinations_with_replacement
 from typing import Any
 
 import numpy as np
 
 from rushlight.engine.core.dtype import dtype, int64, promote_types
-from rushlight.engine.core.shape import Size
-from rushlight.engine.core.shape import broadcast_shapes as common_shape
+from rushlight.engine.core.shape import Size, broadcast_shapes as common_shape
 from rushlight.engine.ir.graph import Meta, TensorBase, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, constant, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
@@ -272,7 +270,7 @@ def block_diag(*tensors: Any) -> Any:
 
 
 @composite(samples=(S(t(3, grad=False)), S(t(3, grad=False), 2, increasing=True), S(ti(3), 4)))
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The powers of a 1-d tensor as columns of a matrix, the highest first.
 
     Args:

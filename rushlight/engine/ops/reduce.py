@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype, int64
-from rushlight.engine.core.shape import Shape, normalize_dim, normalize_dims
-from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.core.shape import Shape, is_contiguous, normalize_dim, normalize_dims
+from rushlight.engine.ir.graph import Meta, make_meta, strided_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.reduce_sums import blocked_sum
 from rushlight.engine.ops.view import expand
 
 Array = np.ndarray
@@ -67,12 +68,61 @@ def sum_infer(input: Meta, dims: Shape, keepdim: bool, dtype: dtype | None) -> M
     return make_meta(reduced_shape(tuple(input.shape), dims, keepdim), out)
 
 
+Sum = Callable[[Array], Array]
+
+
+def _expanded_sum(source: Meta, kind: np.dtype, dims: Shape, keepdim: bool) -> Sum | None:
+    """The sum of a tensor that is expanded along some of these axes: their size times the rest."""
+    repeated = [d for d in dims if source.strides[d] == 0 and source.shape[d] > 1]
+    if not repeated:
+        return None
+    shape = tuple([1 if d in repeated else n for d, n in enumerate(source.shape)])
+    total = summation(strided_meta(shape, source.strides, source.dtype), kind, dims, keepdim)
+    once = tuple([slice(0, 1) if d in repeated else slice(None) for d in range(source.ndim)])
+    count = kind.type(prod([source.shape[d] for d in repeated]))
+    return lambda x: np.asarray(total(x[once]) * count)
+
+
+def _copied_sum(source: Meta, kind: np.dtype, dims: Shape, keepdim: bool) -> Sum | None:
+    """The sum of a tensor with gaps in its memory."""
+    inner = None if 0 in source.strides else blocked_sum(tuple(source.shape), dims, kind, keepdim)
+    if inner is None:
+        return None
+    total = inner
+    return lambda x: total(np.ascontiguousarray(x))
+
+
+def _permuted_sum(source: Meta, kind: np.dtype, dims: Shape, keepdim: bool) -> Sum | None:
+    """The sum of a tensor whose axes lie in memory in another order, in that order."""
+    order = sorted(range(source.ndim), key=lambda axis: -source.strides[axis])
+    shape = tuple([source.shape[axis] for axis in order])
+    if not is_contiguous(shape, [source.strides[axis] for axis in order]):
+        return None
+    inner = blocked_sum(shape, tuple([i for i, axis in enumerate(order) if axis in dims]), kind, True)
+    if inner is None:
+        return None
+    total, back = inner, [order.index(axis) for axis in range(source.ndim)]
+    made = reduced_shape(tuple(source.shape), dims, keepdim)
+    return lambda x: total(x.transpose(order)).transpose(back).reshape(made)
+
+
 def summation(source: Meta, compute: np.dtype, dims: Shape, keepdim: bool) -> Callable[..., Array]:
     """A function that sums arrays of meta ``source`` over ``dims`` in the type ``compute``."""
-    reduce = np.add.reduce
-    if not np.can_cast(source.dtype.numpy, compute, "same_kind") or (
-        numpy_compute(source.dtype) != source.dtype.numpy
-    ):
+    kind = source.dtype.numpy
+    if kind == compute and kind in (np.float32, np.float64):
+        shape = tuple(source.shape)
+        if source.contiguous:
+            blocked = blocked_sum(shape, dims, kind, keepdim)
+        else:
+            blocked = (
+                _expanded_sum(source, kind, dims, keepdim)
+                or _permuted_sum(source, kind, dims, keepdim)
+                or _copied_sum(source, kind, dims, keepdim)
+            )
+        if blocked is not None:
+            return blocked
+    reduce: Callable[..., Any] = np.add.reduce
+    if not np.can_cast(kind, compute, "same_kind") or numpy_compute(source.dtype) != kind:
         return lambda x: np.asarray(reduce(x.astype(compute), axis=dims, keepdims=keepdim))
     return lambda x: np.asarray(reduce(x, axis=dims, dtype=compute, keepdims=keepdim))
 

@@ -46,6 +46,15 @@ def ties_grad(
     return restore_dims(g, input_meta, dims, keepdim) * tie_share(input, result, dims=dims)
 
 
+def _reduction(
+    function: Any, spec: Spec, source: Meta, dims: Shape, keepdim: bool
+) -> Callable[[Array], Array]:
+    out = spec.out.dtype.numpy
+    prepare = comparable(source)
+    reduce = function.reduce
+    return lambda x: np.asarray(reduce(prepare(x), axis=dims, keepdims=keepdim), out)
+
+
 def _extreme(name: str, function: Any, grad_name: str, alone: str) -> Op:
     public = name.split("_")[0]
 
@@ -58,10 +67,7 @@ def _extreme(name: str, function: Any, grad_name: str, alone: str) -> Op:
     def kernel(spec: Spec, dims: Shape, keepdim: bool) -> Callable[[Array], Array]:
         source = spec.inputs[0]
         assert source is not None
-        out = spec.out.dtype.numpy
-        prepare = comparable(source)
-        reduce = function.reduce
-        return lambda x: np.asarray(reduce(prepare(x), axis=dims, keepdims=keepdim), out)
+        return _reduction(function, spec, source, dims, keepdim)
 
     return Op(
         f"{name}(Tensor input, int[] dims, bool keepdim=False)",
@@ -96,7 +102,10 @@ def _aminmax_infer(input: Meta, dims: Shape, keepdim: bool) -> tuple[Meta, Meta]
 
 
 def _aminmax_kernel(spec: Spec, dims: Shape, keepdim: bool) -> Callable[[Array], Any]:
-    low, high = (op.kernel(spec, dims, keepdim) for op in (amin, amax))
+    source = spec.inputs[0]
+    assert source is not None
+    low = _reduction(np.minimum, spec, source, dims, keepdim)
+    high = _reduction(np.maximum, spec, source, dims, keepdim)
     return lambda x: (low(x), high(x))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import Op, composite, hooks
 from rushlight.engine.ir.samples import S, t, tb, ti
-from rushlight.engine.ops import reduce_extreme as extreme
-from rushlight.engine.ops import return_types
+from rushlight.engine.ops import reduce_extreme as extreme, return_types
 from rushlight.engine.ops.reduce import axes
-from rushlight.engine.ops.reduce_select import one_axis, tensor_meta
+from rushlight.engine.ops.reduce_select import one_axis, require_elements, tensor_meta
 
 _FORMS = """{0}() received an invalid combination of arguments - got (Tensor, {1}), but expected one of:
  * (Tensor input, *, Tensor out = None)
@@ -117,6 +117,16 @@ _SEVERAL = (S(t(3, 4)), S(t(3, 4), 0), S(t(2, 3, 4), (0, 2), True), S(t()), S(t(
             S(ti(3, 4), 1))  # fmt: skip
 
 
+def _named_axes(input: Any, dim: Any, name: str) -> Shape:
+    """The axes to reduce; PyTorch's error for one given by name that has no elements."""
+    meta = tensor_meta(input, name)
+    dims = axes(dim, meta.ndim)
+    if not meta.numel and dim is not None and dim != ():
+        for d in dims:
+            require_elements(meta, d, name)
+    return dims
+
+
 @composite(method=True, samples=_SEVERAL)
 def amax(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The largest element along ``dim`` (one axis, several, or all); ties share the gradient.
@@ -125,7 +135,7 @@ def amax(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     >>> torch.amax(torch.tensor([[1, 5], [7, 2]]), dim=0)
     tensor([7, 5])
     """
-    dims = axes(dim, tensor_meta(input, "amax").ndim)
+    dims = _named_axes(input, dim, "amax")
     return hooks.record(extreme.amax, (input,), (dims, keepdim))
 
 
@@ -137,7 +147,7 @@ def amin(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     >>> torch.amin(torch.tensor([[1, 5], [7, 2]]), dim=0)
     tensor([1, 2])
     """
-    dims = axes(dim, tensor_meta(input, "amin").ndim)
+    dims = _named_axes(input, dim, "amin")
     return hooks.record(extreme.amin, (input,), (dims, keepdim))
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, bool_, uint8
 from rushlight.engine.ir.op import composite, hooks
 from rushlight.engine.ir.samples import S, t, tb, tc, ti
-from rushlight.engine.ops import reduce
-from rushlight.engine.ops import reduce_products as products
+from rushlight.engine.ops import reduce, reduce_products as products
 from rushlight.engine.ops.reduce import axes
-from rushlight.engine.ops.reduce_select import one_axis, tensor_meta
+from rushlight.engine.ops.reduce_select import compute_as_out, one_axis, tensor_meta
 
 _SUM = (
     S(t(3, 4)), S(t(3, 4), 0), S(t(3, 4), -1, True), S(t(2, 3, 4), (0, 2)), S(t()), S(t(), 0),
@@ -203,6 +202,22 @@ def count_nonzero(input: Any, dim: Any = None) -> Any:
     """
     dims = axes(dim, tensor_meta(input, "count_nonzero").ndim)
     return hooks.record(products.count_nonzero, (input,), (dims,))
+
+
+def _bool_out(name: str) -> Any:
+    def check(out: Any, arguments: dict[str, Any]) -> None:
+        if out.dtype not in (bool_, uint8):
+            raise RuntimeError(
+                f"{name} only supports bool tensor for result, got: {SCALAR_NAMES[out.dtype]}"
+            )
+
+    return check
+
+
+all_.prepare_out = _bool_out("all")  # type: ignore[attr-defined]
+any_.prepare_out = _bool_out("any")  # type: ignore[attr-defined]
+for _function in (sum_, mean, prod, nansum, nanmean):
+    _function.prepare_out = compute_as_out  # type: ignore[attr-defined]
 
 
 _LOGSUMEXP = (

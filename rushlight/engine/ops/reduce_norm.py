@@ -57,7 +57,7 @@ def _kernel(spec: Spec, ord: float, dims: Shape, keepdim: bool, _: Any) -> Calla
     elif ord == 0:
         function = lambda x: total((x != 0).astype(real))  # noqa: E731
     elif ord in (inf, -inf):
-        reduce = np.maximum.reduce if ord > 0 else np.minimum.reduce
+        reduce: Any = np.maximum.reduce if ord > 0 else np.minimum.reduce
         function = lambda x: reduce(np.abs(x), axis=dims, keepdims=keepdim)  # noqa: E731
     else:
         power, root = real.type(ord), real.type(1 / ord)

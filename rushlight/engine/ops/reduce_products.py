@@ -7,16 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING, bool_, dtype, int64, uint8
+from rushlight.engine.core.dtype import (
+    FLOATING,
+    SCALAR_NAMES,
+    bool_,
+    dtype,
+    from_numpy_dtype,
+    int64,
+    uint8,
+)
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec, constant
 from rushlight.engine.ops.elementwise import as_floating, numpy_compute
 from rushlight.engine.ops.reduce import (
-    sum_infer,
     expand_back,
     reduced_shape,
     restore_dims,
+    sum_infer,
+    summation,
 )
 from rushlight.engine.ops.scan import cumprod, shift
 
@@ -27,7 +36,7 @@ Array = np.ndarray
 
 def _prod_kernel(spec: Spec, dims: Shape, keepdim: bool, _: Any) -> Callable[[Array], Array]:
     out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
-    reduce = np.multiply.reduce
+    reduce: Callable[..., Any] = np.multiply.reduce
     return lambda x: np.asarray(
         reduce(x.astype(compute, copy=False), axis=dims, keepdims=keepdim)
     ).astype(out, copy=False)
@@ -76,6 +85,8 @@ prod_all = Op(
 def _nansum_infer(input: Meta, dims: Shape, keepdim: bool, dtype: dtype | None) -> Meta:
     if input.dtype.is_complex:
         raise RuntimeError("nansum does not support complex inputs")
+    if dtype is not None and dtype.category < FLOATING <= input.dtype.category:
+        raise NotImplementedError(f"\"nansum_cpu\" not implemented for '{SCALAR_NAMES[dtype]}'")
     return sum_infer(input, dims, keepdim, dtype)
 
 
@@ -84,12 +95,12 @@ def _nansum_kernel(spec: Spec, dims: Shape, keepdim: bool, _: Any) -> Callable[[
     assert source is not None
     out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
     broken = source.dtype.is_floating_point
+    inner = summation(source.like(dtype=from_numpy_dtype(compute)), compute, dims, keepdim)
 
     def total(x: Array) -> Array:
         if broken:
             x = np.where(np.isnan(x), x.dtype.type(0), x)
-        x = x.astype(compute, copy=False)
-        return np.asarray(np.add.reduce(x, axis=dims, keepdims=keepdim)).astype(out, copy=False)
+        return inner(x.astype(compute, copy=False)).astype(out, copy=False)
 
     return total
 
@@ -166,12 +177,14 @@ def _logsumexp_kernel(spec: Spec, dims: Shape, keepdim: bool) -> Callable[[Array
         empty = reduced_shape(tuple(source.shape), dims, keepdim)
         return lambda x: np.full(empty, -np.inf, out)
 
+    total = summation(source.like(dtype=from_numpy_dtype(compute)), compute, dims, True)
+    largest: Callable[..., Any] = np.maximum.reduce
+
     def call(x: Array) -> Array:
         x = x.astype(compute, copy=False)
-        peak = np.maximum.reduce(x.real, axis=dims, keepdims=True)
+        peak = largest(x.real, axis=dims, keepdims=True)
         peak = np.where(np.isinf(peak), compute.type(0).real, peak)
-        total = np.add.reduce(np.exp(x - peak), axis=dims, keepdims=True)
-        made = np.log(total) + peak
+        made = np.log(total(np.asarray(np.exp(x - peak)))) + peak
         if not keepdim:
             made = made.reshape(spec.out.shape)
         return np.asarray(made).astype(out, copy=False)

@@ -32,6 +32,12 @@ def tensor_meta(x: Any, function: str) -> Meta:
     return found
 
 
+def compute_as_out(out: Any, arguments: dict[str, Any]) -> None:
+    """Let a function that is given ``out=`` compute in its type, unless it is told another."""
+    if arguments.get("dtype") is None:
+        arguments["dtype"] = out.dtype
+
+
 def one_axis(dim: Any, ndim: int, function: str) -> int:
     """One axis counted from the front; 0 for a tensor without axes."""
     if dim.__class__ is not int and not hasattr(dim, "__index__"):
@@ -107,7 +113,7 @@ def _spread_kernel(spec: Spec, dim: int, size: int, unique: bool) -> Callable[..
 
     def add(g: Array, index: Array) -> Array:
         made = np.zeros(shape, compute)
-        where = list(np.indices(g.shape, sparse=True))
+        where: list[Any] = list(np.indices(g.shape, sparse=True))
         where[dim] = index
         np.add.at(made, tuple(where), g.astype(compute, copy=False))
         return made.astype(kind, copy=False)

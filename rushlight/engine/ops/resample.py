@@ -1,177 +1,305 @@
-"""Resizing images and signals: nearest, linear and cubic interpolation as matrix products."""
+"""Resizing along axes: every new element is a weighted sum of a few old ones, its taps."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import dtype
-from rushlight.engine.ir.op import Composite, composite, constant
-from rushlight.engine.ir.samples import S, t
+from rushlight.engine.core.dtype import SCALAR_NAMES, uint8
+from rushlight.engine.core.shape import Shape
+from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.ir.op import OTHER, Op, Spec
+from rushlight.engine.ops.elementwise import numpy_compute
 
-_F = ("nn.functional",)
+Array = np.ndarray
+Scales = tuple[float | None, ...]
+Filter = Callable[[Array], Array]
 
-
-def _source(count: int, size: int, scale: float, align: bool) -> np.ndarray:
-    """Where every new position lies among the old ones."""
-    new = np.arange(count, dtype=np.float64)
-    if align:
-        return new * ((size - 1) / (count - 1)) if count > 1 else new * 0
-    return (new + 0.5) * scale - 0.5
+NEAREST, EXACT, LINEAR, CUBIC, LANCZOS = "nearest", "nearest-exact", "linear", "cubic", "lanczos"
 
 
-def _cubic(x: np.ndarray, a: float = -0.75) -> np.ndarray:
-    """The kernel of Keys, 1981."""
+# weights ---------------------------------------------------------------------------------------
+
+
+def cubic(x: Array, a: float = -0.75) -> Array:
+    """The kernel of Keys, 1981, doi:10.1109/TASSP.1981.1163711."""
     x = np.abs(x)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
-def _triangle(x: np.ndarray) -> np.ndarray:
+def _triangle(x: Array) -> Array:
     return np.maximum(1 - np.abs(x), 0)
 
 
-def _antialiased(size: int, count: int, scale: float, mode: str) -> np.ndarray:
-    """Weights of a kernel as wide as the shrinking asks for."""
+def _lanczos(x: Array) -> Array:
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
+
+
+#: The kernel of each anti-aliased mode and how far it reaches.
+_FILTERS: dict[str, tuple[Filter, float]] = {
+    LINEAR: (_triangle, 1.0),
+    CUBIC: (lambda x: cubic(x, -0.5), 2.0),
+    LANCZOS: (_lanczos, 3.0),
+}
+
+
+class Axis:
+    """How one axis is resized: the old places (count, taps) of every new one, and their weights."""
+
+    __slots__ = ("order", "places", "size", "starts", "targets", "weights")
+
+    def __init__(self, size: int, places: Array, weights: Array | None) -> None:
+        self.size = size
+        self.places = places
+        self.weights = weights
+        # for the gradient: all taps by the old place they belong to
+        flat = places.reshape(-1)
+        self.order = np.argsort(flat, kind="stable")
+        ordered = flat[self.order]
+        self.starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        self.targets = ordered[self.starts]
+
+    def apply(self, x: Array, axis: int) -> Array:
+        """``x`` resized along ``axis``."""
+        column = [1] * x.ndim
+        column[axis] = -1
+        made: Array | None = None
+        for tap in range(self.places.shape[1]):
+            part = x.take(self.places[:, tap], axis)
+            if self.weights is not None:
+                part *= self.weights[:, tap].astype(x.dtype).reshape(column)
+            made = part if made is None else np.add(made, part, out=made)
+        assert made is not None
+        return made
+
+    def apply_bytes(self, x: Array, axis: int) -> Array:
+        """``x`` of bytes resized along ``axis`` in whole numbers, as PyTorch and Pillow do it."""
+        assert self.weights is not None
+        precision = 0
+        largest = float(self.weights.max())
+        while precision < 22 and int(0.5 + largest * 2.0 ** (precision + 1)) < 1 << 15:
+            precision += 1
+        scaled = self.weights * 2.0**precision
+        whole = np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int64)
+        column = [1] * x.ndim
+        column[axis] = -1
+        total: Any = 1 << (precision - 1)
+        for tap in range(self.places.shape[1]):
+            part = x.take(self.places[:, tap], axis).astype(np.int64)
+            total = total + part * whole[:, tap].reshape(column)
+        return np.clip(total >> precision, 0, 255).astype(np.uint8)
+
+    def spread(self, g: Array, axis: int) -> Array:
+        """The gradient of an axis of the old size."""
+        column = [1] * g.ndim
+        column[axis] = -1
+        taps = self.places.shape[1]
+        parts = g.take(self.order // taps, axis)
+        if self.weights is not None:
+            parts *= self.weights.reshape(-1)[self.order].astype(g.dtype).reshape(column)
+        shape = list(g.shape)
+        shape[axis] = self.size
+        made = np.zeros(shape, g.dtype)
+        where = (slice(None),) * axis + (self.targets,)
+        made[where] = np.add.reduceat(parts, self.starts, axis=axis)
+        return made
+
+
+def _antialiased(size: int, count: int, scale: float, mode: str) -> Axis:
+    """A kernel as wide as the shrinking asks for."""
+    function, reach = _FILTERS[mode]
     stretch = max(scale, 1.0)
     centre = (np.arange(count) + 0.5) * scale
-    offsets = np.arange(size)[None, :] + 0.5 - centre[:, None]
-    if mode == "linear":
-        weights = _triangle(offsets / stretch)
-    else:
-        weights = _cubic(offsets / stretch, -0.5)
-    return weights / weights.sum(1, keepdims=True)
+    first = np.maximum((centre - reach * stretch + 0.5).astype(np.int64), 0)
+    last = np.minimum((centre + reach * stretch + 0.5).astype(np.int64), size)
+    taps = np.arange(max(int((last - first).max(initial=1)), 1))
+    places = first[:, None] + taps
+    weights = function((places - centre[:, None] + 0.5) / stretch)
+    weights = np.where(places < last[:, None], weights, 0)
+    return Axis(size, places.clip(0, size - 1), weights / weights.sum(1, keepdims=True))
 
 
-@lru_cache(maxsize=256)
-def _weights(
-    size: int, count: int, scale: float, mode: str, align: bool, antialias: bool
-) -> np.ndarray:
-    """The matrix (count, size) that resizes one axis."""
-    if antialias:
-        return _antialiased(size, count, scale, mode)
-    made = np.zeros((count, size))
-    rows = np.arange(count)
-    if mode in ("nearest", "nearest-exact"):
-        shift = 0.5 if mode == "nearest-exact" else 0.0
-        chosen = np.floor((rows + shift) * np.float32(scale)).astype(np.int64)
-        made[rows, np.minimum(chosen, size - 1)] = 1
-        return made
-    where = _source(count, size, scale, align)
-    if mode == "linear":
-        where = np.maximum(where, 0)
-    first = np.floor(where).astype(np.int64)
-    part = where - first
-    if mode == "linear":
-        np.add.at(made, (rows, np.minimum(first, size - 1)), 1 - part)
-        np.add.at(made, (rows, np.minimum(first + 1, size - 1)), part)
-        return made
-    for step in range(-1, 3):
-        places = np.clip(first + step, 0, size - 1)
-        np.add.at(made, (rows, places), _cubic(part - step))
-    return made
-
-
-def _apply(x: Any, axis: int, matrix: np.ndarray, found: dtype) -> Any:
-    weights = constant(matrix.astype(found.numpy))
-    moved = x.movedim(axis, -1)
-    return (moved @ weights.t()).movedim(-1, axis)
-
-
-def _sizes(input: Any, size: Any, scale_factor: Any, nd: int) -> tuple[list[int], list[Any]]:
-    if (size is None) == (scale_factor is None):
-        which = "only one of" if size is not None else "either"
-        raise ValueError(f"{which} size or scale_factor should be defined")
-    old = list(input.shape[2:])
-    if size is not None:
-        sizes = [int(size)] * nd if isinstance(size, int) else [int(n) for n in size]
-        if len(sizes) != nd:
-            raise ValueError(
-                "Input and output must have the same number of spatial dimensions, but got input "
-                f"with spatial dimensions of {old} and output size of {size}. Please provide input "
-                "tensor in (N, C, d1, d2, ...,dK) format and output size in (o1, o2, ...,oK) "
-                "format."
-            )
-        return sizes, [None] * nd
-    scales = [scale_factor] * nd if isinstance(scale_factor, (int, float)) else list(scale_factor)
-    return [math.floor(n * s) for n, s in zip(old, scales, strict=True)], scales
-
-
-_ND = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
-
-
-@composite(
-    namespaces=_F,
-    samples=(
-        S(t(1, 2, 3, 4), scale_factor=2),
-        S(t(1, 2, 5, 4), size=(3, 7), mode="bilinear", align_corners=False),
-        S(t(1, 2, 4, 4), size=(6, 6), mode="bicubic", align_corners=True),
-        S(t(1, 2, 5), size=3, mode="linear"),
-        S(t(1, 2, 8, 8), size=(4, 3), mode="bilinear", antialias=True),
-        S(t(1, 2, 3, 3, 3), scale_factor=2.0, mode="trilinear"),
-        S(t(1, 2, 5), size=3, mode="nearest-exact"),
-    ),
-)
-def interpolate(
-    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
-    align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
-) -> Any:  # fmt: skip
-    """Resize signals (N, C, ...) along their spatial axes.
+@lru_cache(maxsize=512)
+def resized_axis(
+    size: int, count: int, given: float | None, mode: str, align: bool, smooth: bool, double: bool
+) -> Axis:
+    """How an axis of ``size`` elements becomes one of ``count``.
 
     Args:
-        size: the new spatial size.
-        scale_factor: the factor to resize by instead.
-        mode: nearest, nearest-exact, linear, bilinear, bicubic, trilinear or area.
-        align_corners: keep the corner elements in place (not for nearest and area).
-        antialias: widen the kernel when shrinking (bilinear and bicubic).
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.interpolate(torch.tensor([[[1.0, 2.0]]]), scale_factor=2)
-    tensor([[[1., 1., 2., 2.]]])
+        size, count: the old and the new number of elements.
+        given: the user's scale factor, where it is to be used.
+        mode: which kernel.
+        align: whether the outermost elements stay in place.
+        smooth: widen the kernel when shrinking.
+        double: whether places are computed in double precision, as for float64 inputs.
     """
-    nd = input.dim() - 2
-    sizes, scales = _sizes(input, size, scale_factor, nd)
-    if mode == "area":
-        return Composite.registry[f"nn.functional.adaptive_avg_pool{nd}d"].function(input, sizes)
-    if mode in ("nearest", "nearest-exact"):
-        if align_corners is not None:
-            raise ValueError(
-                "align_corners option can only be set with the interpolating modes: "
-                "linear | bilinear | bicubic | trilinear"
+    scale = 1.0 / given if given else size / count
+    new = np.arange(count, dtype=np.float64)
+    if mode in (NEAREST, EXACT):
+        kind = np.float64 if double else np.float32
+        middle = kind(0.5 if mode == EXACT else 0.0)
+        chosen = np.floor((new.astype(kind) + middle) * kind(scale)).astype(np.int64)
+        return Axis(size, np.minimum(chosen, size - 1)[:, None], None)
+    if smooth:
+        if align:
+            scale = (size - 1) / (count - 1) if count > 1 else 0.0
+        return _antialiased(size, count, scale, mode)
+    if align:
+        where = new * ((size - 1) / (count - 1)) if count > 1 else new * 0
+    else:
+        where = (new + 0.5) * scale - 0.5
+    if mode == LINEAR:
+        where = np.maximum(where, 0)
+    first = np.floor(where).astype(np.int64)
+    part = (where - first)[:, None]
+    if mode == LINEAR:
+        places = first[:, None] + np.arange(2)
+        return Axis(size, places.clip(0, size - 1), np.hstack([1 - part, part]))
+    places = first[:, None] + np.arange(-1, 3)
+    return Axis(size, places.clip(0, size - 1), cubic(part - np.arange(-1, 3)))
+
+
+# records ---------------------------------------------------------------------------------------
+
+
+def _axes(
+    old: Shape, size: Shape, scales: Scales, mode: str, align: bool, smooth: bool, double: bool
+) -> list[Axis]:
+    rows = zip(old, size, scales, strict=True)
+    return [resized_axis(n, m, given, mode, align, smooth, double) for n, m, given in rows]
+
+
+def _infer(name: str, nd: int, bytes_too: bool) -> Callable[..., Meta]:
+    def infer(input: Meta, size: Shape, scales: Scales, align: bool) -> Meta:
+        old = tuple(input.shape[2:])
+        if min(*old, *size) <= 0:
+            letters = "DHW"[-nd:]
+            sizes = [
+                ", ".join(f"{letter}: {n}" for letter, n in zip(letters, part, strict=True))
+                for part in (old, size)
+            ]
+            raise RuntimeError(
+                "Input and output sizes should be greater than 0, but got input "
+                f"({sizes[0]}) output ({sizes[1]})"
             )
-    elif mode not in _ND or _ND[mode] != nd:
-        raise NotImplementedError(
-            f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.dim()}D) for the "
-            "modes: nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact "
-            f"(got {mode})"
+        if input.shape[1] == 0:
+            raise RuntimeError(
+                f"Non-empty {nd + 2}D data tensor expected but got a tensor with sizes "
+                f"{list(input.shape)}"
+            )
+        floating = input.dtype.is_floating_point
+        if not floating and not (bytes_too and input.dtype is uint8):
+            raise NotImplementedError(
+                f"\"{name}\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
+            )
+        return make_meta((*input.shape[:2], *size), input.dtype)
+
+    return infer
+
+
+def _kernel(mode: str, smooth: bool) -> Callable[..., Any]:
+    def prepare(spec: Spec, size: Shape, scales: Scales, align: bool) -> Callable[[Array], Array]:
+        source = spec.inputs[0]
+        assert source is not None
+        found, out = spec.out.dtype.numpy, tuple(spec.out.shape)
+        compute = numpy_compute(spec.out.dtype)
+        axes = _axes(
+            tuple(source.shape[2:]), size, scales, mode, align, smooth, compute == np.float64
         )
-    kind = {"bicubic": "cubic"}.get(mode, mode if mode.startswith("nearest") else "linear")
-    y = input
-    for axis in range(nd):
-        old, new = input.shape[2 + axis], sizes[axis]
-        given = scales[axis]
-        scale = old / new if given is None or recompute_scale_factor else 1.0 / given
-        matrix = _weights(old, new, scale, kind, bool(align_corners), antialias)
-        y = _apply(y, 2 + axis, matrix, input.dtype)
-    return y
+        in_bytes = found == np.uint8 and mode not in (NEAREST, EXACT)
+
+        def call(x: Array) -> Array:
+            if not prod(out):
+                return np.zeros(out, found)
+            made = x.astype(compute, copy=False)
+            for number, axis in reversed(list(enumerate(axes, 2))):
+                if made.shape[number] != out[number] or not in_bytes:
+                    step = axis.apply_bytes if in_bytes else axis.apply
+                    made = step(made, number)
+            return np.ascontiguousarray(made, found)
+
+        return call
+
+    return prepare
 
 
-@composite(namespaces=_F, samples=(S(t(1, 1, 3, 3), scale_factor=2),))
-def upsample(
-    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
-    align_corners: bool | None = None,
-) -> Any:  # fmt: skip
-    """The old name of ``interpolate``.
+def _grad_kernel(mode: str, smooth: bool) -> Callable[..., Any]:
+    def prepare(
+        spec: Spec, old: Shape, size: Shape, scales: Scales, align: bool
+    ) -> Callable[[Array], Array]:
+        found, out = spec.out.dtype.numpy, tuple(spec.out.shape)
+        compute = numpy_compute(spec.out.dtype)
+        axes = _axes(old, size, scales, mode, align, smooth, compute == np.float64)
 
-    >>> import rushlight as torch
-    >>> torch.nn.functional.upsample(torch.ones(1, 1, 1), scale_factor=2)
-    tensor([[[1., 1.]]])
-    """
-    return interpolate(input, size, scale_factor, mode, align_corners)
+        def call(g: Array) -> Array:
+            if not prod(out):
+                return np.zeros(out, found)
+            made = g.astype(compute, copy=False)
+            for number, axis in enumerate(axes):
+                made = axis.spread(made, 2 + number)
+            return np.ascontiguousarray(made, found)
 
+        return call
+
+    return prepare
+
+
+def _upsample(name: str, grad_name: str, nd: int, mode: str, smooth: bool = False) -> Op:
+    """The record of one kind of resizing, and of its gradient."""
+    forward = Op(
+        f"{name}(Tensor input, int[] size, float[] scales, bool align)",
+        kind=OTHER,
+        infer=_infer(f"{name}_channels_last", nd, bytes_too=nd < 3 or mode in (NEAREST, EXACT)),
+        kernel=_kernel(mode, smooth),
+        grad={
+            "input": lambda g, input_meta, size, scales, align: backward(
+                g, old=tuple(input_meta.shape[2:]), size=size, scales=scales, align=align
+            )
+        },
+        grad_name=grad_name,
+    )
+    backward = Op(
+        f"{name}_grad(Tensor g_out, int[] old, int[] size, float[] scales, bool align)",
+        kind=OTHER,
+        infer=lambda g_out, old, size, scales, align: make_meta(
+            (*g_out.shape[:2], *old), g_out.dtype
+        ),
+        kernel=_grad_kernel(mode, smooth),
+        grad={
+            "g_out": lambda g, size, scales, align: forward(
+                g, size=size, scales=scales, align=align
+            )
+        },
+        grad_name=f"{grad_name}BackwardBackward0",
+    )
+    return forward
+
+
+#: The records by mode and number of spatial axes.
+UPSAMPLE: dict[tuple[str, int], Op] = {
+    (mode, nd): _upsample(
+        f"upsample_{mode.replace('-', '_')}{nd}d", f"Upsample{word}{nd}D", nd, kernel
+    )
+    for mode, word, kernel, ranks in (
+        ("nearest", "Nearest", NEAREST, (1, 2, 3)),
+        ("nearest-exact", "NearestExact", EXACT, (1, 2, 3)),
+        ("linear", "Linear", LINEAR, (1,)),
+        ("bilinear", "Bilinear", LINEAR, (2,)),
+        ("bicubic", "Bicubic", CUBIC, (2,)),
+        ("trilinear", "Trilinear", LINEAR, (3,)),
+    )
+    for nd in ranks
+}
+
+#: Those that widen their kernel when they shrink.
+ANTIALIASED: dict[str, Op] = {
+    mode: _upsample(f"upsample_{mode}2d_aa", f"Upsample{mode.capitalize()}2DAa", 2, kernel, True)
+    for mode, kernel in (("bilinear", LINEAR), ("bicubic", CUBIC), ("lanczos", LANCZOS))
+}
 

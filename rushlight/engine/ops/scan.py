@@ -16,7 +16,7 @@ import numpy as np
 from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype, int64
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
-from rushlight.engine.ops.elementwise import numpy_compute, result_type
+from rushlight.engine.ops.elementwise import result_type
 from rushlight.engine.ops.reduce_select import comparable, require_ordered, spread_along
 
 Array = np.ndarray

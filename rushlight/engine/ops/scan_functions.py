@@ -8,7 +8,7 @@ from rushlight.engine.ir.op import composite, hooks
 from rushlight.engine.ir.samples import S, t, tb, tc, ti
 from rushlight.engine.ops import return_types, scan
 from rushlight.engine.ops.join import cat
-from rushlight.engine.ops.reduce_select import one_axis, tensor_meta
+from rushlight.engine.ops.reduce_select import compute_as_out, one_axis, tensor_meta
 
 _SCAN = (
     S(t(3, 4), 0), S(t(3, 4), -1), S(t(5), dim=0), S(t(), 0), S(t(0, 3), 0), S(t(2, 0), 0),
@@ -52,6 +52,10 @@ def cumprod(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None)
     """
     dim = _one(input, dim if axis is None else axis, "cumprod")
     return hooks.record(scan.cumprod, (input,), (dim, False, dtype))
+
+
+cumsum.prepare_out = compute_as_out  # type: ignore[attr-defined]
+cumprod.prepare_out = compute_as_out  # type: ignore[attr-defined]
 
 
 def _one(input: Any, dim: Any, function: str) -> int:
@@ -175,7 +179,7 @@ def _area(y: Any, x: Any, dx: Any, dim: int, function: str) -> tuple[Any, int]:
     meta = tensor_meta(y, function)
     dim = one_axis(dim, meta.ndim, function)
     if not y.shape[dim]:
-        return y.sum(dim, True).narrow(dim, 0, 0), dim
+        return y, dim
     left, right = _mean_heights(y, dim)
     widths = (1 if dx is None else dx) if x is None else _widths(y, x, dim, function)
     return (left + right) * widths, dim
@@ -200,6 +204,8 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     tensor(10.5000)
     """
     area, dim = _area(y, x, dx, dim, "trapezoid")
+    if not y.shape[dim]:
+        return y.detach().sum(dim, dtype=y.dtype)
     return area.sum(dim) / 2.0
 
 

@@ -13,7 +13,13 @@ from rushlight.engine.core.shape import Shape, normalize_dim
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
-from rushlight.engine.ops.gather import check_bounds, check_known, flat_places, full_shape, gather_op
+from rushlight.engine.ops.gather import (
+    check_bounds,
+    check_known,
+    flat_places,
+    full_shape,
+    gather_op,
+)
 from rushlight.engine.ops.index import add_rows
 from rushlight.engine.ops.index_functions import checked_number
 from rushlight.engine.ops.view import numpy_sum
@@ -35,11 +41,14 @@ def _check(input: Meta, index: Meta, source: Meta | None, dim: int) -> None:
         raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
     if source is not None and not source.weak and max(index.ndim, 1) != max(source.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
-    sizes = None if source is None or source.weak else full_shape(source)
+    written = None if source is None or source.weak else source
+    sizes = None if written is None else full_shape(written)
     for axis, size in enumerate(index.shape):
         too_many = axis != dim and size > full_shape(input)[axis]
         if too_many or (sizes is not None and size > sizes[axis]):
-            end = "" if sizes is None else f" and to be no larger size than src {list(source.shape)}"  # type: ignore[union-attr]
+            end = "" if written is None else (
+                f" and to be no larger size than src {list(written.shape)}"
+            )
             raise RuntimeError(
                 f"Expected index {list(index.shape)} to be no larger than self "
                 f"{list(input.shape)} apart from dimension {dim}{end}"
@@ -56,7 +65,9 @@ class _Places:
 
     def __init__(self, spec: Spec, dim: int) -> None:
         whole, given, source = spec.inputs
-        assert whole is not None and given is not None and source is not None
+        assert whole is not None
+        assert given is not None
+        assert source is not None
         self.dim = dim
         self.whole = full_shape(whole)
         self.shape: Shape = full_shape(given)

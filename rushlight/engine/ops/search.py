@@ -56,7 +56,7 @@ def _search_kernel(spec: Spec, right: bool, small: bool) -> Callable[..., Array]
     boundaries, input, _ = spec.inputs
     assert boundaries is not None
     assert input is not None
-    side = "right" if right else "left"
+    side: Any = "right" if right else "left"
     out = spec.out.dtype.numpy
     wide = numpy_compute(boundaries.dtype)
     sought_type = None if input.weak else numpy_compute(input.dtype)
@@ -188,7 +188,7 @@ def counted(values: Array, weights: Array | None, minlength: int) -> Array:
     if not values.size:
         return np.zeros(minlength, np.int64)
     if weights is not None and weights.dtype.kind == "c":
-        weights = weights.real
+        weights = weights.real.astype(np.float64)
     made = np.bincount(values.astype(np.int64), weights, minlength)
     if weights is not None and weights.dtype == np.float32:
         return made.astype(np.float32)

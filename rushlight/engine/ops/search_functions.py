@@ -15,8 +15,12 @@ from rushlight.engine.ops.reduce_select import one_axis, tensor_meta
 # unique ----------------------------------------------------------------------------------------
 
 
-def _pick(found: search.Unique, inverse: bool, counts: bool) -> Any:
+def _pick(found: search.Unique, inverse: bool, counts: bool, dim: int | None) -> Any:
+    """What was asked for; slices lie in memory one after the other, as in PyTorch."""
     parts = [constant(np.ascontiguousarray(found[0]))]
+    if dim:
+        rows = constant(np.ascontiguousarray(np.moveaxis(found[0], dim, 0)))
+        parts = [rows.transpose(0, dim)] if found[0].ndim == 2 else [rows.movedim(0, dim)]
     if inverse:
         parts.append(constant(found[1]))
     if counts:
@@ -34,7 +38,7 @@ _UNIQUE = (
 @composite(method=True, samples=_UNIQUE)
 def unique(
     input: Any,
-    sorted: bool = True,  # noqa: A002 - PyTorch's argument name
+    sorted: bool = True,
     return_inverse: bool = False,
     return_counts: bool = False,
     dim: Any = None,
@@ -62,8 +66,9 @@ def unique(
     if dim is None:
         found = search.unique_elements(array)
     else:
-        found = search.unique_slices(array, one_axis(dim, meta.ndim, "unique"))
-    return _pick(found, return_inverse, return_counts)
+        dim = one_axis(dim, meta.ndim, "unique")
+        found = search.unique_slices(array, dim)
+    return _pick(found, return_inverse, return_counts, dim)
 
 
 _RUNS = (
@@ -91,7 +96,7 @@ def unique_consecutive(
     meta = tensor_meta(input, "unique_consecutive")
     axis = None if dim is None else one_axis(dim, meta.ndim, "unique_consecutive")
     found = search.unique_runs(input._array("unique_consecutive()"), axis)
-    return _pick(found, return_inverse, return_counts)
+    return _pick(found, return_inverse, return_counts, axis)
 
 
 # counting --------------------------------------------------------------------------------------
@@ -122,7 +127,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
 
 
 _HISTC = (
-    S(t(20, grad=False)), S(t(3, 4, grad=False), 5), S(t(20, grad=False), bins=4, min=-1, max=1),
+    S(t(20, grad=False, dtype="float32")), S(t(3, 4, grad=False), 5), S(t(20, grad=False), bins=4, min=-1, max=1),
     S(t(3, values=[1.0, 1.0, 1.0], grad=False), 3), S(t(0, grad=False), 3),
 )  # fmt: skip
 
@@ -131,8 +136,8 @@ _HISTC = (
 def histc(
     input: Any,
     bins: int = 100,
-    min: float = 0,  # noqa: A002 - PyTorch's argument names
-    max: float = 0,  # noqa: A002
+    min: float = 0,
+    max: float = 0,
 ) -> Any:
     """How many elements lie in each of ``bins`` equal parts between ``min`` and ``max``.
 
@@ -185,7 +190,7 @@ def histogram(
     input: Any,
     bins: Any,
     *,
-    range: Any = None,  # noqa: A002 - PyTorch's argument name
+    range: Any = None,
     weight: Any = None,
     density: bool = False,
 ) -> Any:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype, float32
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
-from rushlight.engine.ops.reduce import sum_
+from rushlight.engine.ops.reduce import sum_, summation
 
 Array = np.ndarray
 
@@ -36,7 +36,7 @@ def _infer_named(name: str) -> Callable[..., Meta]:
 
 
 def _forward(
-    finish: Callable[[Array, Array, int | None], Array],
+    finish: Callable[[Array, Array, Callable[[Array], Array]], Array],
 ) -> Callable[[Spec, int, Any], Callable[[Array], Array]]:
     """The kernel factory: subtract the peak, take exponentials, then ``finish``."""
 
@@ -48,12 +48,13 @@ def _forward(
         if source.numel == 0:
             return lambda x: np.zeros(x.shape, out)
         same = source.dtype.numpy == compute
+        total = _axis_total(spec.out, dim)
 
         def call(x: Array) -> Array:
             if not same:
                 x = x.astype(compute)
-            moved = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-            return finish(np.asarray(moved), np.exp(moved), axis)
+            moved = np.asarray(x - np.maximum.reduce(x, axis=axis, keepdims=True))
+            return finish(moved, np.exp(moved), total)
 
         if compute == out:
             return call
@@ -62,15 +63,24 @@ def _forward(
     return prepare
 
 
-def _softmax_finish(moved: Array, powers: Array, axis: int | None) -> Array:
+def _softmax_finish(moved: Array, powers: Array, total: Callable[[Array], Array]) -> Array:
     made = np.asarray(powers)
-    made /= np.add.reduce(made, axis=axis, keepdims=True)
+    made /= total(made)
     return made
 
 
-def _log_softmax_finish(moved: Array, powers: Array, axis: int | None) -> Array:
-    moved -= np.log(np.add.reduce(powers, axis=axis, keepdims=True))
+def _log_softmax_finish(
+    moved: Array, powers: Array, total: Callable[[Array], Array]
+) -> Array:
+    moved -= np.log(total(np.asarray(powers)))
     return moved
+
+
+def _axis_total(meta: Meta, dim: int) -> Callable[[Array], Array]:
+    """A function that sums along the axis, in the computing type, and keeps it."""
+    compute = numpy_compute(meta.dtype)
+    working = meta if compute == meta.dtype.numpy else meta.like(dtype=float32)
+    return summation(working, compute, (dim,) if meta.ndim else (), True)
 
 
 def _axis_sum(x: Any, dim: int) -> Any:
@@ -84,11 +94,11 @@ def _backward_infer(input: Meta, result: Meta, dim: int) -> Meta:
 
 def _softmax_backward_kernel(spec: Spec, dim: int) -> Callable[[Array, Array], Array]:
     out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
-    axis = dim if spec.out.ndim else None
+    total = _axis_total(spec.out, dim)
 
     def call(g: Array, y: Array) -> Array:
         made = np.asarray(g * y)
-        made -= y * np.add.reduce(made, axis=axis, keepdims=True)
+        made -= y * total(made)
         return made
 
     if compute == out:
@@ -121,11 +131,11 @@ softmax = Op(
 
 def _log_softmax_backward_kernel(spec: Spec, dim: int) -> Callable[[Array, Array], Array]:
     out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
-    axis = dim if spec.out.ndim else None
+    total = _axis_total(spec.out, dim)
 
     def call(g: Array, y: Array) -> Array:
         made = np.asarray(np.exp(y))
-        made *= np.add.reduce(g, axis=axis, keepdims=True)
+        made *= total(g)
         return np.subtract(g, made, out=made)
 
     if compute == out:

@@ -6,8 +6,7 @@ from typing import Any
 
 from rushlight.engine.ir.op import Op, composite, hooks
 from rushlight.engine.ir.samples import S, t, tb, ti
-from rushlight.engine.ops import return_types
-from rushlight.engine.ops import sort as records
+from rushlight.engine.ops import return_types, sort as records
 from rushlight.engine.ops.reduce import axes
 from rushlight.engine.ops.reduce_select import one_axis, tensor_meta
 
@@ -86,7 +85,7 @@ _DISTINCT = t(2, 4, values=[[3.0, 0.0, 7.0, 5.0], [1.0, 6.0, 2.0, 4.0]])
 _TOPK = (
     S(_DISTINCT, 2), S(_DISTINCT, 3, largest=False), S(t(3, 5), 3, 1, False), S(t(), 1),
     S(t(3, 5), 0), S(t(2, 300), 4), S(t(2, 300), 4, largest=False), S(t(2, 300, 2), 3, 1),
-    S(t(4, values=[2.0, _NAN, 1.0, 3.0]), 2),
+    S(t(1, 4, values=[[2.0, _NAN, 1.0, 3.0]]), 2),
 )  # fmt: skip
 
 
@@ -96,7 +95,7 @@ def topk(
     k: int,
     dim: int = -1,
     largest: bool = True,
-    sorted: bool = True,  # noqa: A002 - PyTorch's argument name
+    sorted: bool = True,
 ) -> Any:
     """The ``k`` largest elements along ``dim``, and where they stand.
 

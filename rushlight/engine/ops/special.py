@@ -24,9 +24,8 @@ from rushlight.engine.ops.elementwise import (
     numpy_kernel,
     pointwise,
 )
-from rushlight.engine.ops.math import exp, sigmoid
-from rushlight.engine.ops.math import log as log_op
-from rushlight.engine.ops.special_erf import erf_float32
+from rushlight.engine.ops.math import exp, log as log_op, sigmoid
+from rushlight.engine.ops.special_erf import erf_float32, erfinv_float32
 
 _FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 _BOTH = {**_FACE, "namespaces": ("torch", "special")}
@@ -97,7 +96,7 @@ erfinv = pointwise(
     "erfinv(Tensor input)",
     np.tanh,
     infer=real_only("erfinv_vml_cpu"),
-    kernel=from_scipy("erfinv"),
+    kernel=from_scipy("erfinv", float32=erfinv_float32),
     grad={"input": lambda g, result: g * (exp(square(result)) / _ROOT)},
     samples=_OPEN_UNIT,
     doc="The inverse of the error function on (-1, 1)."
@@ -165,11 +164,20 @@ log_ndtr = pointwise(
 
 # gamma functions --------------------------------------------------------------------------------
 
+def _lgamma(spec: Spec) -> Callable[..., Any]:
+    from scipy import special
+
+    def gammaln(x: Any) -> Any:
+        return np.where(x == -np.inf, np.inf, special.gammaln(x)).astype(x.dtype)
+
+    return numpy_kernel(gammaln, FLOAT, 1)(spec)
+
+
 lgamma = pointwise(
     "lgamma(Tensor input)",
     np.tanh,
     infer=real_only("lgamma_vml_cpu"),
-    kernel=from_scipy("gammaln"),
+    kernel=_lgamma,
     grad={"input": lambda g, input: g * digamma(input)},
     samples=(*POSITIVE, S(ti(4, low=1, high=9))),
     doc="The logarithm of the absolute value of the gamma function."
@@ -383,7 +391,7 @@ logit_op = pointwise(
 @composite(
     namespaces=("torch", "special"),
     method=True,
-    inplace=True,
+    inplace="torch",
     samples=(
         S(t(3, 4, low=0.1, high=0.9)),
         S(t(3, low=0.0, high=1.0), eps=0.2),

@@ -132,9 +132,9 @@ def _expand_infer(input: Meta, size: Shape) -> Meta:
     lead = len(size) - input.ndim
     if lead < 0:
         raise RuntimeError(
-            f"expand(torch.{SCALAR_NAMES[input.dtype]}Tensor{{{list(input.shape)}}}, size={list(size)}): the number "
-            f"of sizes provided ({len(size)}) must be greater or equal to the number of dimensions "
-            f"in the tensor ({input.ndim})"
+            f"expand(torch.{SCALAR_NAMES[input.dtype]}Tensor{{{list(input.shape)}}}, "
+            f"size={list(size)}): the number of sizes provided ({len(size)}) must be greater or "
+            f"equal to the number of dimensions in the tensor ({input.ndim})"
         )
     shape, strides = [], []
     for axis, wanted in enumerate(size):
@@ -160,12 +160,18 @@ def _expand_infer(input: Meta, size: Shape) -> Meta:
 
 def _expand_kernel(spec: Spec, size: Shape) -> Callable[[Array], Array]:
     shape = tuple(spec.out.shape)
-    return lambda x: np.lib.stride_tricks.as_strided(
-        x, shape, (0,) * (len(shape) - x.ndim) + tuple(
+
+    def repeated(x: Array) -> Array:
+        lead = len(shape) - x.ndim
+        strides = [0] * lead + [
             0 if have == 1 and want != 1 else stride
-            for have, want, stride in zip(x.shape, shape[len(shape) - x.ndim :], x.strides, strict=True)
-        )
-    )  # fmt: skip
+            for have, want, stride in zip(x.shape, shape[lead:], x.strides, strict=True)
+        ]
+        if x.flags.c_contiguous:  # a tenth of the time of NumPy's function
+            return np.ndarray(shape, x.dtype, x, 0, tuple(strides))
+        return np.lib.stride_tricks.as_strided(x, shape, tuple(strides))
+
+    return repeated
 
 
 def sum_to(g: Any, meta: Meta) -> Any:
@@ -216,7 +222,8 @@ def _select_infer(input: Meta, dim: int, index: int) -> Meta:
 
 
 def _select_kernel(spec: Spec, dim: int, index: int) -> Callable[[Array], Array]:
-    where = (slice(None),) * dim + (index, ...)  # the Ellipsis keeps a 0-d view an array
+    # the Ellipsis keeps a 0-d view an array
+    where: tuple[Any, ...] = (*(slice(None),) * dim, index, ...)
     return lambda x: x[where]
 
 
@@ -225,6 +232,7 @@ select: Op = Op(
     kind=VIEW,
     infer=_select_infer,
     kernel=_select_kernel,
+    offset=lambda input, dim, index: input.strides[dim] * (index % max(input.shape[dim], 1)),
     grad={
         "input": lambda g, input_meta, dim, index: embed(g, select, input_meta, dim, index)
     },
@@ -254,6 +262,7 @@ slice_: Op = Op(
     kind=VIEW,
     infer=_slice_infer,
     kernel=_slice_kernel,
+    offset=lambda input, dim, start, stop, step: input.strides[dim] * start,
     grad={
         "input": lambda g, input_meta, dim, start, stop, step: embed(
             g, slice_, input_meta, dim, start, stop, step
@@ -277,7 +286,9 @@ def _squeeze_infer(input: Meta, dims: Shape) -> Meta:
 def _axes_kernel(spec: Spec, dims: Shape) -> Callable[[Array], Array]:
     source = spec.inputs[0]
     assert source is not None
-    where = tuple(0 if a in dims and source.shape[a] == 1 else slice(None) for a in range(source.ndim))
+    where = tuple(
+        [0 if a in dims and source.shape[a] == 1 else slice(None) for a in range(source.ndim)]
+    )
     return lambda x: x[(*where, ...)]
 
 

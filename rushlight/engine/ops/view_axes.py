@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.shape import normalize_dim
-from rushlight.engine.ir.graph import TensorBase
+from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import OTHER, Op, composite, hooks
 from rushlight.engine.ir.samples import S, t
 from rushlight.engine.ops import view as primitive
@@ -378,10 +378,16 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     return hooks.record(primitive.slice_, (input,), _narrow(input, dim, start, length))
 
 
+def _narrow_copy_infer(input: Meta, *attrs: Any) -> Meta:
+    part = primitive.slice_.infer(input, *attrs)
+    assert isinstance(part, Meta)
+    return part.like()
+
+
 narrow_copy_op = Op(
     "narrow_copy(Tensor input, int dim, int start, int stop, int step)",
     kind=OTHER,
-    infer=lambda input, *attrs: primitive.slice_.infer(input, *attrs).like(),
+    infer=_narrow_copy_infer,
     kernel=lambda spec, dim, start, stop, step: lambda x: np.ascontiguousarray(
         x[(slice(None),) * dim + (slice(start, stop),)]
     ),

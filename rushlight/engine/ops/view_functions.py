@@ -28,7 +28,7 @@ def sizes_of(sizes: tuple[Any, ...], name: str, argument: str) -> Shape:
     try:
         return as_shape(sizes)
     except (AttributeError, TypeError):
-        wrong = sizes[0] if len(sizes) == 1 else next(s for s in sizes if not hasattr(s, "__index__"))
+        wrong = next((s for s in sizes if not hasattr(s, "__index__")), sizes)
         raise TypeError(
             f"{name}(): argument '{argument}' (position 1) must be tuple of ints, not "
             f"{type(wrong).__name__}"
@@ -186,7 +186,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     >>> torch.flatten(torch.ones(2, 3, 4), 1).shape
     torch.Size([2, 12])
     """
-    shape = input._value.meta.shape
+    shape = tuple(input._value.meta.shape)
     ndim = len(shape)
     start, end = normalize_dim(start_dim, ndim), normalize_dim(end_dim, ndim)
     if start > end:
@@ -214,7 +214,9 @@ def ravel(input: Any) -> Any:
     return hooks.record(primitive.view, (input,), ((meta.numel,),))
 
 
-@composite(method=True, samples=(S(t(2, 6), 1, (2, 3)), S(t(2, 6), -1, (-1, 2)), S(t(4), 0, (2, 2))))
+@composite(
+    method=True, samples=(S(t(2, 6), 1, (2, 3)), S(t(2, 6), -1, (-1, 2)), S(t(4), 0, (2, 2)))
+)
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     """Axis ``dim`` cut into several of these sizes (one may be -1).
 

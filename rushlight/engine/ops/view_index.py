@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -42,22 +41,35 @@ def _kernel(spec: Spec, items: Items) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: x[where]
 
 
-def _basic(name: str, grad_name: str) -> Op:
-    op = Op(
-        f"{name}(Tensor input, Index[] items)",
-        kind=VIEW,
-        infer=_infer,
-        kernel=_kernel,
-        grad={"input": lambda g, input_meta, items: embed(g, op, input_meta, items)},
-        grad_name=grad_name,
-    )
-    return op
+def _offset(input: Meta, items: Items) -> int:
+    moved = axis = 0
+    for item in items:
+        if item is not None:
+            start = item[0] if isinstance(item, tuple) else item
+            moved += start * input.strides[axis]
+            axis += 1
+    return moved
 
 
-# One view whatever the index; the name of the node is that of PyTorch's last step.
-index_select_view = _basic("index_select_view", "Select")
-index_slice_view = _basic("index_slice_view", "Slice")
-index_unsqueeze_view = _basic("index_unsqueeze_view", "Unsqueeze")
+def _node_name(spec: Spec) -> str:
+    """The name of PyTorch's last step, which is the only one that shows."""
+    last = spec.attrs[0][-1]
+    if last is None:
+        return "Unsqueeze"
+    return "Slice" if isinstance(last, tuple) else "Select"
+
+
+# The last item is never a whole axis: those need none.
+index_view: Op = Op(
+    "index_view(Tensor input, Index[] items)",
+    kind=VIEW,
+    infer=_infer,
+    kernel=_kernel,
+    offset=_offset,
+    grad={"input": lambda g, input_meta, items: embed(g, index_view, input_meta, items)},
+    grad_name=_node_name,
+)
+
 alias = Op(
     "alias(Tensor input)",
     kind=VIEW,
@@ -65,11 +77,3 @@ alias = Op(
     kernel=lambda spec: lambda x: x[...],
     grad={"input": lambda g: g},
 )
-
-
-def view_op(items: Items) -> Op:
-    """The operator for an index that does not end in whole axes: by its last item."""
-    last: Any = items[-1]
-    if last is None:
-        return index_unsqueeze_view
-    return index_select_view if last.__class__ is int else index_slice_view

@@ -9,10 +9,12 @@ from rushlight.engine.ir.op import Op, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, Sample, t
 from rushlight.engine.ops.rearrange_functions import two_axes
 from rushlight.engine.ops.view import as_layout, overlaps, scattering, select, slice_
-from rushlight.engine.ops.view_window import as_strided as strided_op
-from rushlight.engine.ops.view_window import diagonal as diagonal_op
-from rushlight.engine.ops.view_window import span_of
-from rushlight.engine.ops.view_window import unfold as unfold_op
+from rushlight.engine.ops.view_window import (
+    as_strided as strided_op,
+    diagonal as diagonal_op,
+    span_of,
+    unfold as unfold_op,
+)
 
 # views -----------------------------------------------------------------------------------------
 

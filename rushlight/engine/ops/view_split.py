@@ -62,7 +62,7 @@ def _slices(input: Any, node: Op, dim: int, sizes: Sequence[int]) -> tuple[Any, 
     for size in sizes:
         parts.append((dim, start, start + size, 1))
         start += size
-    return hooks.views(slice_, input, parts, node, (dim, tuple(sizes)))  # type: ignore[no-any-return]
+    return hooks.views(slice_, input, parts, node, (dim, tuple(sizes)))
 
 
 @composite(method=True, samples=(S(t(3, 4)), S(t(3, 4), 1), S(t(2, 0, 3), 0)))
@@ -79,7 +79,7 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = normalize_dim(dim, input.ndim)
     parts = [(dim, index) for index in range(input.shape[dim])]
-    return hooks.views(select, input, parts, unbind_node, (dim,))  # type: ignore[no-any-return]
+    return hooks.views(select, input, parts, unbind_node, (dim,))
 
 
 def _split_evenly(input: Any, size: int, dim: int) -> tuple[Any, ...]:
@@ -156,7 +156,7 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
             "split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, not "
             f"{type(split_size_or_sections).__name__}"
         )
-    return split_with_sizes(tensor, split_size_or_sections, dim)  # type: ignore[no-any-return]
+    return split_with_sizes(tensor, split_size_or_sections, dim)
 
 
 @composite(method=True, samples=(S(t(6, 2), 3), S(t(2, 5), 3, dim=1), S(t(2, 5), 7, 1)))
@@ -244,7 +244,7 @@ def _along(input: Any, where: Any, dim: int, name: str, least: int) -> tuple[Any
             f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
             f"{input.shape[dim]} is not divisible by the split_size {where}!"
         )
-    return tensor_split(input, where, dim)  # type: ignore[no-any-return]
+    return tensor_split(input, where, dim)
 
 
 @composite(method=True, samples=(S(t(4), 2), S(t(2, 6), 3), S(t(2, 6), [1, 4])))

@@ -64,6 +64,9 @@ diagonal: Op = Op(
     "diagonal(Tensor input, int offset, int dim1, int dim2)",
     kind=VIEW,
     infer=_diagonal_infer,
+    offset=lambda input, offset, dim1, dim2: (
+        input.strides[dim2] * offset if offset >= 0 else input.strides[dim1] * -offset
+    ),
     # NumPy marks the view read-only, although its memory may be written
     kernel=lambda spec, offset, dim1, dim2: lambda x: _writeable(
         np.diagonal(x, offset, dim1, dim2), x
@@ -175,5 +178,6 @@ as_strided = Op(
     kind=VIEW,
     infer=_strided_infer,
     kernel=_strided_kernel,
+    offset=lambda input, size, stride, storage_offset: storage_offset,
     grad={"input": _strided_grad},
 )

@@ -11,10 +11,16 @@ Note: the key of a trace
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from rushlight.engine.core import log
+from rushlight.engine.core.config import config
 from rushlight.engine.core.errors import Location, user_location
+from rushlight.engine.ir.op import Spec
 from rushlight.engine.ir.program import Node, Program
 
 #: States kept before the tree starts anew: a bound for programs that never come back.
@@ -34,78 +40,223 @@ class Counters:
 counters = Counters()
 
 
+class ForeignValueError(Exception):
+    """An operation takes a value of another thread's trace; the recorder enters a copy instead."""
+
+
 class State(dict[Any, "State"]):
     """A place in the tree: the operations recorded so far, in this order."""
 
-    __slots__ = ("by_counts", "by_held", "first", "key", "location", "parent")
+    __slots__ = ("by_counts", "by_held", "end", "first", "key", "location", "parent")
 
-    def __init__(self, parent: State | None, key: Any, first: int, location: Any) -> None:
+    def __init__(self, parent: State | None, key: Any, first: int, end: int, location: Any) -> None:
         self.parent = parent
         self.key = key
-        self.first = first
+        self.first = first  # number of the first output of the last operation
+        self.end = end  # how many values the trace has here
         self.location: Location | None = location
         self.by_counts: dict[tuple[int, ...], Program] | None = None
         self.by_held: dict[tuple[bool, ...], Program] | None = None
 
     def __missing__(self, key: Any) -> State:
+        trace = here.trace
+        end = len(trace.values)
+        first = end - len(key[0].outs)
+        for position in key[1:]:
+            if position != -1 and not trace.slot.base <= position < first:
+                raise ForeignValueError
         counters.states += 1
-        first = len(tree.values) - len(key[0].outs)
-        made = self[key] = State(self, key, first, user_location())
+        made = self[key] = State(self, key, first, end, user_location())
         return made
 
-    def nodes(self) -> list[Node]:
-        """The operations from the root to here."""
+    def programs(self) -> dict[tuple[bool, ...], Program]:
+        """The programs that end here, by which of their values are held."""
+        if self.by_held is None:
+            self.by_held = {}
+        return self.by_held
+
+    def nodes(self, base: int = 0) -> list[Node]:
+        """The operations from the root to here, their values numbered from ``base`` on."""
         listed = []
         state = self
         while state.parent is not None:
-            listed.append(Node(state.key[0], state.key[1:], state.first, state.location))
+            spec, inputs = state.key[0], state.key[1:]
+            if base:
+                inputs = tuple([i - base if i >= 0 else i for i in inputs])
+            listed.append(Node(spec, inputs, state.first - base, state.location))
             state = state.parent
         listed.reverse()
         return listed
 
 
-class Tree:
-    """The root of all states, and the values of the trace being recorded."""
+class Slot:
+    """What a recording thread has to itself: its numbers, its tree, and its current trace.
 
-    __slots__ = ("pinned", "root", "state", "values")
+    Note: several threads
+        Every thread records into a trace of its own, so that recording needs no lock. Its values
+        are numbered from ``base`` on, and no two slots share a number: a number tells whose value
+        it is. A value of another thread's trace therefore leads to no state that exists; the
+        recorder then enters a copy of it, computed by whoever needs it first
+        (``executor.adopt``). Programs run one at a time.
+    """
+
+    __slots__ = ("base", "root", "trace", "turn")
+
+    trace: Trace
+    turn: Spec | None  # the operation at which the last trace that had become too long was run
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.turn = None
+        self.root = State(None, None, base, base, None)
+        self.trace = Trace(self, True, False)
+
+
+class _Numbers(list[Any]):
+    """The values of a slot whose numbers do not begin at 0."""
+
+    __slots__ = ("base",)
+
+    base: int
+
+    def __len__(self) -> int:
+        return self.base + list.__len__(self)
+
+
+class Trace:
+    """What one thread has recorded since its last flush.
+
+    Attributes:
+        slot: whose trace it is.
+        values: what takes part, in the order in which it appeared; empty again after the flush.
+        state: the place in the tree that the recorded operations have led to.
+        limit: the number from which on the trace has become too long.
+        pinned: bytes of outside values that the trace keeps alive.
+        grad: whether operations are differentiated.
+        inference: whether inference mode is on.
+        locations: the lines of operations that may fail when they run, by their first output.
+        writes: what was written to in place, with the value it had before.
+        copies: values of other threads, by ``id``, each with the copy that was entered for it.
+    """
+
+    __slots__ = (
+        "copies", "grad", "inference", "limit", "locations", "pinned", "slot", "state", "values",
+        "writes",
+    )  # fmt: skip
+
+    def __init__(self, slot: Slot, grad: bool, inference: bool) -> None:
+        self.slot = slot
+        self.values: list[Any] = []
+        self.limit = -1 if config.eager else config.trace_limit
+        if slot.base:
+            self.values = numbers = _Numbers()
+            numbers.base = slot.base
+            self.limit += slot.base
+        self.state = slot.root
+        self.pinned = 0
+        self.grad = grad
+        self.inference = inference
+        self.locations: dict[int, Location] | None = None
+        self.writes: list[tuple[Any, int, Any]] | None = None
+        self.copies: dict[int, tuple[Any, Any]] | None = None
+
+    def trim(self) -> None:
+        """Forget the values of an operation whose recording was broken off."""
+        count = self.state.end - self.slot.base
+        for value in self.values[count:]:
+            if value.pos >= 0:
+                value.pos = -1
+        del self.values[count:]
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for value in self.values:
+            if value.pos >= 0:
+                value.pos = -1
+        self.values.clear()
+        self.writes = self.locations = self.copies = None
+
+
+class _Slots:
+    """All slots, and those that no thread uses any more."""
+
+    #: The number of the slot in which an optimizer's rule is captured.
+    CAPTURE = 1
 
     def __init__(self) -> None:
-        self.root = State(None, None, 0, None)
-        self.state = self.root
-        self.values: list[Any] = []
-        self.pinned = 0  # bytes of outside values that the trace keeps alive
+        self.every: dict[int, Slot] = {}
+        self.free: list[Slot] = []
+        self.finish: Callable[[Slot], object] = id  # runs what a slot has left, set by the executor
+        self._numbers = (n for n in count() if n != self.CAPTURE)
 
-    def restart(self) -> None:
-        """Begin an empty trace."""
-        self.values = []
-        self.pinned = 0
-        if counters.states > MAX_STATES:
-            self.root = State(None, None, 0, None)
-            counters.states = 0
-            counters.tree_resets += 1
-        self.state = self.root
+    def take(self) -> Slot:
+        """A slot for a thread that begins to record."""
+        try:
+            return self.free.pop()
+        except IndexError:
+            number = next(self._numbers)
+            slot = self.every[number] = Slot(number << 32)
+            return slot
+
+    def of(self, value: Any) -> Slot:
+        """The slot that has recorded a pending value."""
+        return self.every[value.pos >> 32]
 
 
-tree = Tree()
+class _Tenancy:
+    """Kept by a thread as long as it lives; then its slot is free for another one."""
+
+    def __init__(self) -> None:
+        self.slot = slots.take()
+
+    def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not finalizing():
+            slots.finish(self.slot)
+            slots.free.append(self.slot)
 
 
-def find_program(state: State, counts: tuple[int, ...], unheld: int) -> Program:
-    """The program for a trace that ended in ``state`` with these reference counts.
+class _Here(threading.local):
+    """What the current thread is recording."""
+
+    trace: Trace
+
+    def __init__(self) -> None:
+        self.tenancy = _Tenancy()
+        self.trace = self.tenancy.slot.trace
+
+
+slots = _Slots()
+here = _Here()
+
+
+def forget_states() -> None:
+    """Begin new trees when the old ones have outgrown their bound."""
+    if counters.states > MAX_STATES:
+        counters.states = 0
+        counters.tree_resets += 1
+        for slot in list(slots.every.values()):
+            slot.root = State(None, None, slot.base, slot.base, None)
+
+
+def find_program(trace: Trace, counts: tuple[int, ...], unheld: int) -> Program:
+    """The program for a trace with these reference counts.
 
     Args:
-        state: where the trace ended.
+        trace: what has been recorded.
         counts: the reference count of every value.
         unheld: the count of a value nobody but the trace holds.
     """
-    if state.by_counts is None or state.by_held is None:
-        state.by_counts, state.by_held = {}, {}
+    state = trace.state
+    if state.by_counts is None:
+        state.by_counts = {}
     program = state.by_counts.get(counts)
     if program is not None:
         return program
     held = tuple([count > unheld for count in counts])
-    program = state.by_held.get(held)
+    programs = state.programs()
+    program = programs.get(held)
     if program is None:
-        program = state.by_held[held] = Program(state.nodes(), len(counts), held)
+        program = programs[held] = Program(state.nodes(trace.slot.base), len(counts), held)
         counters.programs += 1
         if log.enabled("programs"):
             log.write("programs", f"new program\n{program}")

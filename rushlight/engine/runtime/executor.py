@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from _signal import SIGINT, getsignal, signal  # their wrappers in `signal` take ten times as long
+from collections.abc import Sequence
 from sys import getrefcount
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from rushlight.engine.backends.cpu import kernels as kernels, kernels_matmul as kernels_matmul
 from rushlight.engine.core import log
-from rushlight.engine.core.errors import Location
-from rushlight.engine.interpreter import Failed, run
+from rushlight.engine.interpreter import Failed, prepare, run
 from rushlight.engine.ir.buffers import settle
-from rushlight.engine.ir.graph import Value, forget_metas
-from rushlight.engine.runtime.cache import counters, find_program, tree
-
-#: Lines that recorded operations which may fail when they run, by number of their first output.
-locations: dict[int, Location] = {}
+from rushlight.engine.ir.graph import TensorBase, Value, forget_metas
+from rushlight.engine.ir.program import Program
+from rushlight.engine.runtime.cache import (
+    Slot,
+    Trace,
+    counters,
+    find_program,
+    forget_states,
+    here,
+    slots,
+)
 
 #: Metas kept before the table of metas starts anew.
 MAX_METAS = 100_000
@@ -31,24 +41,77 @@ def _measure_unheld() -> int:
 UNHELD = _measure_unheld()
 
 
+class _Turn:
+    """Programs run one at a time, whichever thread asks for it."""
+
+    __slots__ = ("lock",)
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """A new lock: in a forked child nobody is left who could give the old one back."""
+        self.lock = threading.RLock()
+
+
+turn = _Turn()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=turn.renew)
+
+
+class _Shield:
+    """Puts off Ctrl-C while memory is written over in place, which cannot be done a second time."""
+
+    __slots__ = ("_before", "_came")
+
+    def __enter__(self) -> None:
+        self._came: tuple[int, FrameType | None] | None = None
+        self._before: Any = None
+        if threading.get_ident() == threading.main_thread().ident:
+            before = getsignal(SIGINT)
+            if callable(before):
+                self._before = before
+                signal(SIGINT, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._came = number, frame
+
+    def __exit__(self, *exception: object) -> None:
+        if self._before is not None:
+            signal(SIGINT, self._before)
+            if self._came is not None:
+                self._before(*self._came)
+
+
 def flush(reason: str = "") -> None:
     """Compute every recorded value that somebody holds, and begin an empty trace.
 
     Raises the first error a kernel found, after everything not touched by it has been computed.
     """
-    values, state = tree.values, tree.state
-    if not values:
+    trace = here.trace
+    slot = trace.slot
+    if len(trace.values) == slot.base:
         return
-    tree.restart()
+    program, error = None, None
+    with turn.lock:
+        slot.trace = here.trace = Trace(slot, trace.grad, trace.inference)
+        try:
+            program = find_program(trace, tuple(map(getrefcount, trace.values)), UNHELD)
+            if program.nodes:
+                if program.steps is None:
+                    program.steps = prepare(program)
+                if program.overwrites:
+                    with _Shield():
+                        error = _execute(program, trace.values, trace)
+                        trace.close()
+                else:
+                    error = _execute(program, trace.values, trace)
+            trace.close()
+        except BaseException as raised:
+            _break_off(trace, program, raised)
+            raise
     counters.flushes += 1
-    program = find_program(state, tuple(map(getrefcount, values)), UNHELD)
-    error = None
-    if program.nodes:
-        error = _execute(program, values)
-    for value in values:
-        value.pos = -1
-    if locations:
-        locations.clear()
+    forget_states()
     forget_metas(MAX_METAS)
     if log.enabled("flush"):
         log.write("flush", f"{reason}: {len(program.nodes)} operations, {len(program.keep)} kept")
@@ -56,10 +119,47 @@ def flush(reason: str = "") -> None:
         raise error
 
 
-def _execute(program: Any, values: list[Value]) -> BaseException | None:
+def _break_off(trace: Trace, program: Program | None, raised: BaseException) -> None:
+    """After an interruption: keep the trace, so that what is held can still be computed.
+
+    Where memory has been written over in place, or the program itself cannot be run, whoever needs
+    one of its values gets the error.
+    """
+    again = program is None or not program.overwrites
+    if again and not isinstance(raised, Exception):
+        slot = trace.slot
+        if len(slot.trace.values) == slot.base:
+            trace.grad, trace.inference = slot.trace.grad, slot.trace.inference
+            slot.trace = here.trace = trace
+            return
+    for value in trace.values:
+        if value.buffer is None:
+            value.buffer = Failed(raised)
+    trace.close()
+
+
+def _finish(slot: Slot) -> None:
+    """Compute what the thread of a slot has left when it ends."""
+    trace = slot.trace
+    with turn.lock:
+        for index, references in enumerate(list(map(getrefcount, trace.values))):
+            value = trace.values[index]
+            if references > UNHELD and value.buffer is None:
+                adopt(value)
+        trace.close()
+        slot.trace = Trace(slot, True, False)
+
+
+slots.finish = _finish
+
+
+def _execute(
+    program: Program, values: Sequence[Value], trace: Trace | None = None
+) -> BaseException | None:
     environment: list[Any] = [None] * (program.size + 1)
     for position in program.inputs:
         environment[position] = values[position].buffer
+    locations = {} if trace is None or trace.locations is None else trace.locations
     with np.errstate(all="ignore"):
         error = run(program, environment, locations)
     program.runs += 1
@@ -70,14 +170,70 @@ def _execute(program: Any, values: list[Value]) -> BaseException | None:
         buffer = environment[position]
         ready = buffer.__class__ is Failed or value.meta.weak
         value.buffer = buffer if ready else settle(buffer, value.meta)
+    if error is not None and trace is not None and trace.writes is not None:
+        _take_back(trace, environment)
     return error
+
+
+def _take_back(trace: Trace, environment: Sequence[Any]) -> None:
+    """Give what should have got a value that could not be computed the one it had before."""
+    assert trace.writes is not None
+    for reference, position, before in reversed(trace.writes):
+        target = reference()
+        if target is None:
+            continue
+        if position >= 0:
+            before = trace.values[position]
+            if before.buffer is None and isinstance(environment[position], np.ndarray):
+                before.buffer = settle(environment[position], before.meta)
+        if isinstance(before.buffer, np.ndarray):
+            _restore(target, before)
+
+
+def _restore(target: Any, before: Value) -> None:
+    """Let a tensor or a storage hold ``before`` again, if what it holds could not be computed."""
+    if isinstance(target, TensorBase):
+        if target._alias is None:
+            if target._value.buffer.__class__ is Failed and target._value.meta is before.meta:
+                target._value = before
+            return
+        target = target._alias
+    if target.value.buffer.__class__ is Failed and target.value.meta is before.meta:
+        target.value = before
+        target.version += 1
+
+
+def adopt(value: Value) -> None:
+    """Compute a value that another thread has recorded and not run yet."""
+    with turn.lock:
+        if value.buffer is not None:
+            return
+        slot = slots.of(value)
+        trace = slot.trace
+        state = trace.state  # before the values: that thread may go on recording meanwhile
+        values = trace.values[:]
+        nodes = state.nodes(slot.base)
+        wanted = set(range(len(values)))
+        wanted.difference_update(i for node in nodes for i in node.outputs)
+        wanted.add(value.pos - slot.base)
+        held = tuple([i in wanted for i in range(len(values))])
+        program = state.programs().get(held)
+        if program is None:
+            program = state.programs()[held] = Program(nodes, len(values), held)
+            counters.programs += 1
+        if program.steps is None:
+            program.steps = prepare(program)
+        _execute(program, values)
+        del values
 
 
 def materialize(value: Value, reason: str = "read") -> Any:
     """The buffer of ``value``, computed now if need be."""
     if value.buffer is None:
         flush(reason)
+        if value.buffer is None:
+            adopt(value)
     buffer = value.buffer
     if buffer.__class__ is Failed:
-        raise buffer.error
+        raise buffer.error.with_traceback(buffer.traceback)
     return buffer

@@ -30,7 +30,9 @@ def _look_for_nan(node: Any, gradients: Sequence[Any]) -> None:
             continue
         array = gradient.detach()._array("detect_anomaly")
         if array.dtype.kind in "fc" and np.isnan(array).any():
-            raise RuntimeError(f"Function '{node.name()}' returned nan values in its {index}th output.")
+            raise RuntimeError(
+                f"Function '{node.name()}' returned nan values in its {index}th output."
+            )
 
 
 class AccumulateGrad:
@@ -111,7 +113,7 @@ def require_grad(tensor: Any, wanted: bool) -> None:
 
 def _dependencies(roots: Sequence[Any]) -> dict[Any, int]:
     """How many edges of the reachable graph lead to each node."""
-    counts: dict[Any, int] = {root: 0 for root in roots}
+    counts: dict[Any, int] = dict.fromkeys(roots, 0)
     stack = list(counts)
     while stack:
         node = stack.pop()

@@ -97,7 +97,8 @@ class GradNode:
     """
 
     __slots__ = (
-        "__weakref__", "_metadata", "edges", "hooks", "plan", "post_hooks", "saved", "sequence", "spec",
+        "__weakref__", "_metadata", "edges", "hooks", "plan", "post_hooks", "saved", "sequence",
+        "spec",
     )  # fmt: skip
 
     is_leaf_node = False

@@ -8,8 +8,8 @@ from typing import Any
 from rushlight.engine.ir.graph import RULE_METAS, Meta, Value
 from rushlight.engine.ir.program import Program
 from rushlight.engine.ops.group import GroupPlan, RowRule, foreach
-from rushlight.engine.runtime.cache import State, tree
-from rushlight.engine.trace.recorder import mode, record_values, wrap
+from rushlight.engine.runtime.cache import Slot, Trace, here, slots
+from rushlight.engine.trace.recorder import record_values, wrap
 
 _rules: dict[Any, tuple[RowRule, tuple[Meta, ...]]] = {}
 _plans: dict[Any, GroupPlan] = {}
@@ -20,41 +20,42 @@ def capture(
     row: Sequence[Meta], flags: Mapping[str, Any],
 ) -> tuple[RowRule, tuple[Meta, ...]]:  # fmt: skip
     """Record ``rule`` once on placeholders; its program and the metas of its results."""
-    outer = tree.values, tree.state, mode.grad, mode.limit
-    tree.values, tree.state = [], State(None, None, 0, None)
-    mode.grad, mode.limit = False, 1 << 30
+    outer = here.trace
+    here.trace = trace = Trace(Slot(slots.CAPTURE << 32), grad=False, inference=False)
+    trace.limit = 1 << 60
     try:
         placeholders = []
         for meta in (*kinds, *row):
-            value = Value(meta, len(tree.values))
-            tree.values.append(value)
+            value = Value(meta, len(trace.values))
+            trace.values.append(value)
             placeholders.append(value)
+        trace.state.end = len(trace.values)
         tensors = [wrap(value) for value in placeholders]
         count = len(kinds)
         numbers = dict(zip(names, tensors[:count], strict=True))
         results = rule(*tensors[count:], **numbers, **flags)
         listed = results if isinstance(results, tuple) else (results,)
         outs = [x._value if x._alias is None else x._alias.read(x) for x in listed]
-        return _close(placeholders, count, outs)
+        return _close(trace, placeholders, count, outs)
     finally:
-        tree.values, tree.state, mode.grad, mode.limit = outer
+        here.trace = outer
 
 
 def _close(
-    placeholders: Sequence[Value], count: int, outs: Sequence[Value]
+    trace: Trace, placeholders: Sequence[Value], count: int, outs: Sequence[Value]
 ) -> tuple[RowRule, tuple[Meta, ...]]:
-    values = tree.values
+    values, base = trace.values[:], trace.slot.base
     held = [False] * len(values)
     for out in outs:
-        held[out.pos] = True
-    program = Program(tree.state.nodes(), len(values), tuple(held))
+        held[out.pos - base] = True
+    program = Program(trace.state.nodes(base), len(values), tuple(held))
     given = {id(value) for value in placeholders}
     constants = [
         (i, values[i].buffer) for i in program.inputs if id(values[i]) not in given
     ]
-    positions = [value.pos for value in placeholders]
+    positions = [value.pos - base for value in placeholders]
     rule = RowRule(
-        program, positions[:count], positions[count:], [out.pos for out in outs], constants
+        program, positions[:count], positions[count:], [out.pos - base for out in outs], constants
     )
     return rule, tuple(out.meta for out in outs)
 
@@ -93,8 +94,8 @@ def record_group(
         plan = _plans[key] = _make_plan(key, flags)
     every = (kinds + tuple([m for row in metas for m in row]), (plan,))
     spec = foreach.specs.get(every) or foreach.specialize(*every)
-    first = record_values(spec, values)
-    made = tree.values[first.pos : first.pos + len(spec.outs)]
+    record_values(spec, values)
+    made = here.trace.values[-len(spec.outs) :]
     width = len(spec.outs) // len(rows)
     results = [wrap(value) for value in made]
     return [tuple(results[i : i + width]) for i in range(0, len(results), width)]

@@ -8,44 +8,74 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.config import config
 from rushlight.engine.core.dtype import COMPLEX, FLOATING
 from rushlight.engine.core.errors import user_location
 from rushlight.engine.ir.graph import SHARED, WEAK_METAS, Meta, TensorBase, Value
 from rushlight.engine.ir.op import MAX_SPECS, VIEW, Op, Spec, hooks
-from rushlight.engine.runtime.cache import tree
-from rushlight.engine.runtime.executor import flush, locations
+from rushlight.engine.runtime.cache import ForeignValueError, Trace, here
+from rushlight.engine.runtime.executor import adopt, flush
 from rushlight.engine.trace.gradient_node import Plan, node_class, plan_for
 
 #: A trace that keeps more than this many bytes of outside values alive is run.
 PINNED_BYTES = 1 << 29
 
+new = object.__new__
+
 
 class Mode:
-    """Whether operations are differentiated, and when a trace has become too long."""
+    """What the recorder is told from above, and the switches of the current thread."""
 
-    __slots__ = ("grad", "inference", "limit", "tensor", "view")
+    __slots__ = ("tensor", "view")
 
-    grad: bool
-    inference: bool
-    limit: int
     tensor: type[TensorBase]  # the public class, set by rushlight._tensor
     view: Callable[[Op, Any, tuple[Any, ...]], Any]  # set by engine.trace.views
 
     def __init__(self) -> None:
-        self.grad = True
-        self.inference = False
-        self.limit = -1 if config.eager else config.trace_limit
         self.tensor = TensorBase
+
+    @property
+    def grad(self) -> bool:
+        """Whether operations are differentiated."""
+        return here.trace.grad
+
+    @grad.setter
+    def grad(self, wanted: bool) -> None:
+        here.trace.grad = wanted
+
+    @property
+    def inference(self) -> bool:
+        """Whether inference mode is on."""
+        return here.trace.inference
+
+    @inference.setter
+    def inference(self, wanted: bool) -> None:
+        here.trace.inference = wanted
+
+    @property
+    def limit(self) -> int:
+        """The number of values after which the trace being recorded is run; -1: at once."""
+        return here.trace.limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        here.trace.limit = limit
 
 
 mode = Mode()
 
 
 def overflow() -> None:
-    """Run a trace that has become too long."""
-    mode.limit = -1 if config.eager else config.trace_limit
-    flush("trace limit")
+    """Run a trace that has become too long.
+
+    In a loop whose results nobody reads it is run at the operation at which the last one was, so
+    that the traces of such a loop are all the same and not one for every place in the loop.
+    """
+    trace = here.trace
+    spec, slot = trace.state.key[0], trace.slot
+    patience = 2 * trace.limit - slot.base if trace.limit > slot.base else -1
+    if spec is slot.turn or slot.turn is None or len(trace.values) > patience:
+        slot.turn = spec
+        flush("trace limit")
 
 
 def shared_elsewhere(value: Value) -> bool:
@@ -57,26 +87,39 @@ def shared_elsewhere(value: Value) -> bool:
     return getrefcount(owner) > 3
 
 
-def add_input(value: Value) -> int:
+def enter(trace: Trace, value: Value) -> int:
     """Enter an outside value into the trace; its number."""
-    values = tree.values
-    position = len(values)
     if value.pos == SHARED:
         if shared_elsewhere(value):
-            value = Value(value.meta, position, value.buffer.copy(order="K"))
+            value = Value(value.meta, -1, value.buffer.copy(order="K"))
         else:
-            value.pos = -1
             owner = value.buffer.base
             if owner.shape == value.buffer.shape and owner.strides == value.buffer.strides:
                 value.buffer = owner  # ours alone again, so a kernel may write over it
-    if value.pos != SHARED:
-        value.pos = position
-    values.append(value)
+    listed = trace.values
+    position = len(listed)
+    listed.append(value)
+    value.pos = position
     if value.meta.numel > 4096:
-        tree.pinned += value.meta.nbytes
-        if tree.pinned > PINNED_BYTES:
-            mode.limit = -1
+        trace.pinned += value.meta.nbytes
+        if trace.pinned > PINNED_BYTES:
+            trace.limit = -1
     return position
+
+
+def own(trace: Trace, value: Value | None) -> Value | None:
+    """``value``, or the copy that stands for it where it belongs to another thread's trace."""
+    if value is None or value.pos < 0 or trace.slot.base <= value.pos < len(trace.values):
+        return value
+    if trace.copies is None:
+        trace.copies = {}
+    known = trace.copies.get(id(value))
+    if known is None:
+        if value.buffer is None:
+            adopt(value)
+        known = trace.copies[id(value)] = value, Value(value.meta, -1, value.buffer)
+    copy: Value = known[1]
+    return copy
 
 
 def as_value(x: Any, op_name: str = "", argument: int = 0) -> Value:
@@ -99,20 +142,28 @@ def record_values(spec: Spec, values: Sequence[Value | None]) -> Value:
 
     The other outputs stand behind it in the trace.
     """
-    key = [spec]
-    for value in values:
-        if value is None:
-            key.append(-1)  # type: ignore[arg-type]
-        else:
-            position = value.pos
-            key.append(position if position >= 0 else add_input(value))  # type: ignore[arg-type]
-    trace = tree.values
-    first = Value(spec.out, len(trace))
-    trace.append(first)
-    if len(spec.outs) > 1:
-        for meta in spec.outs[1:]:
-            trace.append(Value(meta, len(trace)))
-    tree.state = tree.state[tuple(key)]
+    trace = here.trace
+    key: list[Any] = [spec]
+    try:
+        for value in values:
+            if value is None:
+                key.append(-1)
+            else:
+                position = value.pos
+                key.append(position if position >= 0 else enter(trace, value))
+        listed = trace.values
+        first = Value(spec.out, len(listed))
+        listed.append(first)
+        if len(spec.outs) > 1:
+            for meta in spec.outs[1:]:
+                listed.append(Value(meta, len(listed)))
+        trace.state = trace.state[tuple(key)]
+    except ForeignValueError:
+        trace.trim()
+        return record_values(spec, [own(trace, value) for value in values])
+    except BaseException:
+        trace.trim()
+        raise
     return first
 
 
@@ -120,45 +171,50 @@ def record(op: Op, inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     """Record any operation on tensors, numbers and ``None``; its tensor, or a tuple of them."""
     if op.kind == VIEW:
         return mode.view(op, inputs[0], attrs)
-    values: list[Value | None] = [
-        None if x is None else as_value(x, op.name, i) for i, x in enumerate(inputs)
-    ]
+    values: list[Value | None] = []
+    edges, tracked = [], False
+    for x in inputs:
+        if isinstance(x, TensorBase):
+            values.append(x._value if x._alias is None else x._alias.read(x))
+            edge = x._edge
+            edges.append(edge)
+            if edge is not None:
+                tracked = True
+        else:
+            values.append(None if x is None else as_value(x, op.name, len(values)))
+            edges.append(None)
     metas = tuple([None if v is None else v.meta for v in values])
     spec = op.specs.get((metas, attrs)) or op.specialize(metas, attrs)
     if not spec.outs:
         return ()
     first = record_values(spec, values)
+    trace, position = here.trace, first.pos
     if op.may_fail:
-        locations[first.pos] = user_location()  # type: ignore[assignment]
-    position = first.pos
-    made = [first]
-    if len(spec.outs) > 1:
-        made = tree.values[position : position + len(spec.outs)]
+        if trace.locations is None:
+            trace.locations = {}
+        trace.locations[position - trace.slot.base] = user_location()  # type: ignore[assignment]
+    several = len(spec.outs) > 1
+    made = trace.values[-len(spec.outs) :] if several else [first]
     node = None
-    if mode.grad and op.grad is not None:
-        for x in inputs:
-            if isinstance(x, TensorBase) and x._edge is not None:
-                node = _track(op, spec, inputs, values, made)
-                break
+    if tracked and trace.grad and op.grad is not None:
+        node = _track(op, spec, tuple(edges), values, made)
     tensors = []
     differentiable = op.differentiable
     for number, value in enumerate(made):
-        tensor = object.__new__(mode.tensor)
+        tensor = new(mode.tensor)
         tensor._value = value
         if node is not None and (differentiable is None or number < differentiable):
-            category = value.meta.dtype.category
-            if category == FLOATING or category == COMPLEX:
+            if value.meta.dtype.category >= FLOATING:
                 tensor._edge = (node, number)
         tensors.append(tensor)
-    if position > mode.limit:
+    if position > trace.limit:
         overflow()
-    return tensors[0] if len(tensors) == 1 else tuple(tensors)
+    return tuple(tensors) if several else tensors[0]
 
 
 def _track(
-    op: Op, spec: Spec, inputs: Sequence[Any], values: Sequence[Value | None], made: list[Value]
+    op: Op, spec: Spec, edges: tuple[Any, ...], values: Sequence[Value | None], made: list[Value]
 ) -> Any:
-    edges = tuple([x._edge if isinstance(x, TensorBase) else None for x in inputs])
     needs = tuple([edge is not None for edge in edges])
     plan: Plan = op.plans.get(needs) or plan_for(op, needs)
     saved = [values[i] for i in plan.inputs]
@@ -171,7 +227,7 @@ def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
     """The recording function of a one-input operator with the same attributes at every call."""
     specs: dict[Meta, Spec] = {}
 
-    def call(input: Any) -> Any:  # noqa: A002 - PyTorch's argument name
+    def call(input: Any) -> Any:
         try:
             value = input._value if input._alias is None else input._alias.read(input)
         except AttributeError:
@@ -184,18 +240,28 @@ def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
             if len(specs) > MAX_SPECS:
                 specs.clear()
             spec = specs[value.meta] = op.specialize((value.meta,), attrs)
-        position = value.pos
-        if position < 0:
-            position = add_input(value)
-        trace = tree.values
-        number = len(trace)
-        out = Value(spec.out, number)
-        trace.append(out)
-        tree.state = tree.state[spec, position]
-        tensor = object.__new__(mode.tensor)
+        trace = here.trace
+        try:
+            position = value.pos
+            if position < 0:
+                position = enter(trace, value)
+            listed = trace.values
+            number = len(listed)
+            out = new(Value)  # calling the class takes twice as long
+            out.meta, out.pos, out.buffer = spec.out, number, None
+            listed.append(out)
+            trace.state = trace.state[spec, position]
+        except ForeignValueError:
+            trace.trim()
+            out = record_values(spec, (own(trace, value),))
+            number = out.pos
+        except BaseException:
+            trace.trim()
+            raise
+        tensor = new(mode.tensor)
         tensor._value = out
         edge = input._edge
-        if edge is not None and mode.grad and op.grad is not None:
+        if edge is not None and trace.grad and op.grad is not None:
             if spec.out.dtype.category >= FLOATING:
                 plan = op.plans.get(_ONE) or plan_for(op, _ONE)
                 saved: list[Any] = [value] if plan.inputs else []
@@ -203,7 +269,7 @@ def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
                     saved.append(out)
                 node = (spec.node_class or node_class(spec))(spec, plan, (edge,), saved)
                 tensor._edge = (node, 0)
-        if number > mode.limit:
+        if number > trace.limit:
             overflow()
         return tensor
 
@@ -219,10 +285,11 @@ def binary(op: Op, operator: bool = False, swap: bool = False) -> Callable[[Any,
     """
     specs: dict[tuple[Meta, Meta], Spec] = {}
 
-    def call(input: Any, other: Any) -> Any:  # noqa: A002 - PyTorch's argument name
+    def call(input: Any, other: Any) -> Any:
         kind = WEAK_METAS.get(other.__class__)
         if kind is not None:
-            second = Value(kind, -1, other)
+            second = new(Value)
+            second.meta, second.pos, second.buffer = kind, -1, other
             second_edge = None
         elif isinstance(other, TensorBase):
             second = other._value if other._alias is None else other._alias.read(other)
@@ -247,20 +314,30 @@ def binary(op: Op, operator: bool = False, swap: bool = False) -> Callable[[Any,
             if len(specs) > MAX_SPECS:
                 specs.clear()
             spec = specs[key] = op.specialize(key)
-        position = first.pos
-        if position < 0:
-            position = add_input(first)
-        other_position = second.pos
-        if other_position < 0:
-            other_position = add_input(second)
-        trace = tree.values
-        number = len(trace)
-        out = Value(spec.out, number)
-        trace.append(out)
-        tree.state = tree.state[spec, position, other_position]
-        tensor = object.__new__(mode.tensor)
+        trace = here.trace
+        try:
+            position = first.pos
+            if position < 0:
+                position = enter(trace, first)
+            other_position = second.pos
+            if other_position < 0:
+                other_position = enter(trace, second)
+            listed = trace.values
+            number = len(listed)
+            out = new(Value)  # calling the class takes twice as long
+            out.meta, out.pos, out.buffer = spec.out, number, None
+            listed.append(out)
+            trace.state = trace.state[spec, position, other_position]
+        except ForeignValueError:
+            trace.trim()
+            out = record_values(spec, (own(trace, first), own(trace, second)))
+            number = out.pos
+        except BaseException:
+            trace.trim()
+            raise
+        tensor = new(mode.tensor)
         tensor._value = out
-        if (first_edge is not None or second_edge is not None) and mode.grad:
+        if (first_edge is not None or second_edge is not None) and trace.grad:
             if spec.out.dtype.category >= FLOATING and op.grad is not None:
                 needs = (first_edge is not None, second_edge is not None)
                 plan = op.plans.get(needs) or plan_for(op, needs)
@@ -271,7 +348,7 @@ def binary(op: Op, operator: bool = False, swap: bool = False) -> Callable[[Any,
                     spec, plan, (first_edge, second_edge), saved
                 )
                 tensor._edge = (node, 0)
-        if number > mode.limit:
+        if number > trace.limit:
             overflow()
         return tensor
 

@@ -16,15 +16,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
+from weakref import ref
 
-from rushlight.engine.core.shape import broadcast_shapes
+import numpy as np
+
 from rushlight.engine.core.dtype import SCALAR_NAMES, can_cast
-from rushlight.engine.ir.buffers import empty_strided
-from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value
+from rushlight.engine.core.shape import broadcast_shapes
+from rushlight.engine.ir.graph import SHARED, WEAK_METAS, Meta, Value
 from rushlight.engine.ir.op import Op, Spec, hooks
 from rushlight.engine.ops.view import as_layout, expand, to_dtype, view_scatter
 from rushlight.engine.ops.view_window import span_of
-from rushlight.engine.runtime.cache import tree
+from rushlight.engine.runtime.cache import here
 from rushlight.engine.runtime.executor import materialize
 from rushlight.engine.trace.gradient_node import node_class, plan_for
 from rushlight.engine.trace.recorder import mode, overflow, record_values, shared_elsewhere
@@ -99,12 +101,13 @@ def make_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
     made._base = base
     made._base_edge = base._edge
     edge = tensor._edge
+    trace = here.trace
     if edge is not None:
-        if mode.grad:
+        if trace.grad:
             made._edge = _view_edge(spec, edge)
         else:
             made._base = None  # made without gradients: stays outside the graph of its base
-    if len(tree.values) > mode.limit:
+    if len(trace.values) > trace.limit:
         overflow()
     return made
 
@@ -147,22 +150,23 @@ def become_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
         value = tensor._value
         key = ((value.meta,), attrs)
         spec = op.specs.get(key) or op.specialize(*key)
-        if tensor._edge is not None:  # also without gradients: its shape is another now
-            tensor._edge = _view_edge(spec, tensor._edge)
+        if tensor._edge is not None and not _is_leaf(tensor):
+            tensor._edge = _view_edge(spec, tensor._edge)  # also in no_grad: the shape is another
         tensor._value = apply_view(spec, value)
         tensor._version_count += 1
         return tensor
     made = make_view(op, tensor, attrs)
     if tensor._base is None:
         # views may have been taken from it: an unnamed tensor stands for what it was to them
-        root = object.__new__(mode.tensor)
+        root: Any = object.__new__(mode.tensor)
         root._value, root._alias, root._chain = tensor._value, tensor._alias, tensor._chain
         root._seen, root._base, root._base_edge = tensor._seen, None, None
         root._edge = tensor._edge
-        tensor._base = tensor._former = root
-    tensor._base_edge = tensor._base._edge
+        tensor._former = root
+        if not _is_leaf(tensor):
+            tensor._base, tensor._base_edge = root, root._edge
     tensor._value, tensor._chain, tensor._seen = made._value, made._chain, made._seen
-    if tensor._edge is not None:
+    if tensor._edge is not None and not _is_leaf(tensor):
         tensor._edge = _view_edge(made._chain[-1], tensor._edge)
     return tensor
 
@@ -171,12 +175,11 @@ def offset_of(tensor: Any) -> int:
     """Where the tensor begins in its storage, in elements."""
     if tensor._alias is None or not tensor._chain:
         return 0
-    whole = tensor._alias.value
-    start = whole.buffer if whole.buffer is not None else empty_strided(whole.meta)
-    part = start
+    moved = 0
     for spec in tensor._chain:
-        part = spec.kernel(part)
-    moved = part.ctypes.data - start.ctypes.data
+        if spec.op.offset is not None:
+            input_meta = spec.inputs[0]
+            moved += spec.op.offset(input_meta, *spec.attrs) * input_meta.dtype.itemsize
     return int(moved // meta_of(tensor).dtype.itemsize)
 
 
@@ -196,7 +199,7 @@ def memory(tensor: Any, offset: int, span: int) -> tuple[Any, int]:
     base = tensor._base
     if base is not None and not base._chain:
         return base, offset
-    made = object.__new__(mode.tensor)
+    made: Any = object.__new__(mode.tensor)
     made._value, made._alias, made._chain = tensor._alias.value, tensor._alias, ()
     made._seen, made._base, made._base_edge = tensor._alias.version, None, None
     return made, offset
@@ -261,9 +264,56 @@ def write(tensor: Any, source: Any, op_name: str = "copy_") -> Any:
         _refuse_overlap(tensor._value.meta)
     source = fit(source, tensor, op_name)
     value = source._value if source._alias is None else source._alias.read(source)
-    edge = source._edge if mode.grad else None
+    edge = source._edge if here.trace.grad else None
     assign(tensor, value, edge)
     return tensor
+
+
+def write_part(tensor: Any, op: Op, attrs: tuple[Any, ...], source: Any) -> None:
+    """Write into the part of ``tensor`` that a view operation looks at.
+
+    ``source`` is a tensor that broadcasts to the part, or a number that the type can hold.
+    Without gradients no view is made for it.
+    """
+    trace = here.trace
+    storage = storage_of(tensor)
+    value = storage.read(tensor)
+    key = ((value.meta,), attrs)
+    spec = op.specs.get(key) or op.specialize(*key)
+    whole = storage.value
+    if source.__class__ in WEAK_METAS:
+        new, edge = Value(WEAK_METAS[source.__class__], -1, source), None
+    else:
+        new = source._value if source._alias is None else source._alias.read(source)
+        edge = source._edge
+    base = tensor._base
+    watched = tensor._edge is not None or edge is not None or (
+        base is not None and base._edge is not None
+    )
+    plain = new.meta.weak or new.meta.dtype is spec.out.dtype and fits(new.meta, spec.out)
+    if (watched and trace.grad) or not plain or whole.pos == SHARED:
+        part = make_view(op, tensor, attrs)
+        if new.meta.weak:
+            source = hooks.constant(np.asarray(source).astype(spec.out.dtype.numpy))
+        write(part, source)
+        return
+    if not spec.out.contiguous:
+        _refuse_overlap(spec.out)
+    _remember(storage, whole)
+    storage.value = _scatter(whole, new, (*tensor._chain, spec))
+    storage.version += 1
+    if len(trace.values) > trace.limit:
+        overflow()
+
+
+def fits(have: Meta, wanted: Meta) -> bool:
+    """Whether ``have`` broadcasts to the shape of ``wanted``."""
+    if have.shape == wanted.shape:
+        return True
+    lead = wanted.ndim - have.ndim
+    return lead >= 0 and all(
+        size in (1, wanted.shape[lead + axis]) for axis, size in enumerate(have.shape)
+    )
 
 
 def _refuse_overlap(meta: Meta) -> None:
@@ -296,7 +346,7 @@ def fit(source: Any, tensor: Any, op_name: str = "copy_") -> Any:
                 f"{SCALAR_NAMES[meta.dtype]}"
             )
         source = to_dtype(source, dtype=meta.dtype)
-    if meta_of(source) is not meta:
+    if meta_of(source) is not meta and (tensor._alias is None or not tensor._chain):
         source = as_layout(source, strides=meta.strides)
     return source
 
@@ -314,6 +364,8 @@ def assign(tensor: Any, value: Value, edge: Any) -> None:
         if tensor._value.pos == SHARED and shared_elsewhere(tensor._value):
             tensor._value = _write_through(tensor._value, tensor._value, value)
         else:
+            if value.buffer is None:
+                _remember(tensor, tensor._value)
             tensor._value = value
         tensor._version_count += 1
         if mode.grad and not _is_leaf(tensor):
@@ -325,15 +377,30 @@ def assign(tensor: Any, value: Value, edge: Any) -> None:
         storage.version += 1
         storage.read(tensor)
     else:
+        if value.buffer is None:
+            _remember(storage, storage.value)
         if tensor._chain:
             chain = tensor._chain
             storage.value = _scatter(storage.value, value, chain)
         else:
             storage.value = value
         storage.version += 1
-        tensor._value = value
-        tensor._seen = storage.version
+        if value.meta is meta_of(tensor):  # else it is looked up again where it was written
+            tensor._value = value
+            tensor._seen = storage.version
     _assign_edge(tensor, edge)
+
+
+def _remember(target: Any, before: Value) -> None:
+    """Note what a tensor or storage held, should what it gets now turn out not computable."""
+    trace = here.trace
+    if trace.writes is None:
+        trace.writes = []
+    position = before.pos - trace.slot.base
+    if 0 <= position < len(trace.values):
+        trace.writes.append((ref(target), position, None))
+    else:
+        trace.writes.append((ref(target), -1, before))
 
 
 def _is_leaf(tensor: Any) -> bool:

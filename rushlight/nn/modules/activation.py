@@ -6,8 +6,7 @@ import warnings
 from typing import Any
 
 from rushlight._creation import empty
-from rushlight.nn import functional as F
-from rushlight.nn import init as initial
+from rushlight.nn import functional as F, init as initial
 from rushlight.nn.modules.module import Module
 from rushlight.nn.parameter import Parameter
 

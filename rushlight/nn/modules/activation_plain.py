@@ -162,7 +162,7 @@ class GELU(Module):
 class _OverAxis(Module):
     """An activation along one axis."""
 
-    _default_dim: int | None = None
+    dim: Any
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -186,6 +186,8 @@ class GLU(_OverAxis):
     >>> torch.nn.GLU()(torch.tensor([4.0, 0.0]))
     tensor([2.])
     """
+
+    dim: int
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__(dim)

@@ -29,8 +29,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     From Grave and others, Efficient softmax approximation for GPUs, 2017.
 
     >>> import rushlight as torch
-    >>> layer = torch.nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 10])
-    >>> layer.log_prob(torch.zeros(2, 8)).shape
+    >>> layer = torch.nn.AdaptiveLogSoftmaxWithLoss(16, 20, [5, 10])
+    >>> layer.log_prob(torch.zeros(2, 16)).shape
     torch.Size([2, 20])
     """
 
@@ -127,7 +127,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def log_prob(self, input: Any) -> Any:
         """Log-probabilities of all classes: (N, in_features) to (N, n_classes)."""
-        head = F.log_softmax(self.head(input), dim=1)
+        head: Any = F.log_softmax(self.head(input), dim=1)
         parts = [head[:, : self.shortlist_size]]
         for number, cluster in enumerate(self.tail):
             inside = F.log_softmax(cluster(input), dim=1)

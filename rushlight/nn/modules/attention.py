@@ -6,8 +6,7 @@ from typing import Any
 
 from rushlight._creation import empty
 from rushlight._info import typename
-from rushlight.nn import functional as F
-from rushlight.nn import init
+from rushlight.nn import functional as F, init
 from rushlight.nn.modules.linear import NonDynamicallyQuantizableLinear
 from rushlight.nn.modules.module import Module
 from rushlight.nn.parameter import Parameter
@@ -150,8 +149,8 @@ class MultiheadAttention(Module):
         padding = float_mask(key_padding_mask, "key_padding_mask", query)
         if is_causal and mask is None:
             raise RuntimeError(
-                "Need attn_mask if specifying the is_causal hint. You may use the Transformer module "
-                "method `generate_square_subsequent_mask` to create this mask."
+                "Need attn_mask if specifying the is_causal hint. You may use the Transformer "
+                "module method `generate_square_subsequent_mask` to create this mask."
             )
         turn = self.batch_first and query.dim() == 3
         if turn:

@@ -7,8 +7,7 @@ from typing import Any
 from rushlight._creation import empty, ones, tensor, zeros
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.engine.core.dtype import int64
-from rushlight.nn import functional as F
-from rushlight.nn import init
+from rushlight.nn import functional as F, init
 from rushlight.nn.modules.lazy import LazyModuleMixin
 from rushlight.nn.modules.module import Module
 from rushlight.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter

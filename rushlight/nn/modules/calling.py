@@ -252,7 +252,8 @@ def _register_old_hooks(module: Any, hooks: list[Hook], args: Any, result: Any) 
     node = first.grad_fn
     if node is None:
         return
-    weight = _TRANSPOSED.get(getattr(getattr(node, "spec", None), "op", None))
+    spec = getattr(node, "spec", None)
+    weight = None if spec is None else _TRANSPOSED.get(spec.op)
     for hook in hooks:
         bound = BoundHook(hook, module)
         node.register_hook(bound if weight is None else _turned(bound, weight))

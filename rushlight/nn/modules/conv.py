@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rushlight._creation import empty
-from rushlight.nn import functional as F
-from rushlight.nn import init
+from rushlight.nn import functional as F, init
 from rushlight.nn.modules.module import Module
 from rushlight.nn.modules.utils import fill_in, repeat
 from rushlight.nn.parameter import Parameter
@@ -154,7 +153,7 @@ class _Convolution(_ConvNd):
 
     def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
         convolve = getattr(F, self._function)
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0

@@ -249,7 +249,7 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
                 "(torch.nn.Buffer, torch.Tensor or None expected)"
             )
         absent = self.__dict__.get("_non_persistent_buffers_set", ())
-        persistent = value.persistent if is_buffer(value) else name not in absent
+        persistent = getattr(value, "persistent", True) if is_buffer(value) else name not in absent
         if "persistent" in inspect.signature(self.register_buffer).parameters:
             self.register_buffer(name, value, persistent)
         elif persistent:

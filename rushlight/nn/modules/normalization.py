@@ -6,8 +6,7 @@ from numbers import Integral
 from typing import Any
 
 from rushlight._creation import empty
-from rushlight.nn import functional as F
-from rushlight.nn import init
+from rushlight.nn import functional as F, init
 from rushlight.nn.modules.module import Module
 from rushlight.nn.modules.utils import fill_in
 from rushlight.nn.parameter import Parameter
@@ -191,7 +190,7 @@ class RMSNorm(_Scaled):
 
     >>> import rushlight as torch
     >>> torch.nn.RMSNorm(2)(torch.tensor([[3.0, 3.0]])).detach()
-    tensor([[1.0000, 1.0000]])
+    tensor([[1., 1.]])
     """
 
     __constants__ = ["normalized_shape", "eps", "elementwise_affine"]

@@ -115,7 +115,8 @@ class RNNBase(Module):
         rows = _GATES[self.mode] * self.hidden_size
         width = self._output_size
         below = self.input_size if layer == 0 else width * self._directions
-        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, below), "weight_hh": (rows, width)}
+        shapes: dict[str, tuple[int, ...]] = {}
+        shapes.update(weight_ih=(rows, below), weight_hh=(rows, width))
         if self.bias:
             shapes.update(bias_ih=(rows,), bias_hh=(rows,))
         if self.proj_size:

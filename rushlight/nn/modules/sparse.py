@@ -6,8 +6,7 @@ from typing import Any
 
 from rushlight._creation import empty
 from rushlight.autograd.grad_mode import no_grad
-from rushlight.nn import functional as F
-from rushlight.nn import init
+from rushlight.nn import functional as F, init
 from rushlight.nn.modules.module import Module
 from rushlight.nn.modules.utils import fill_in
 from rushlight.nn.parameter import Parameter
@@ -49,7 +48,8 @@ class _Table(Module):
     def _fill_padding_idx_with_zero(self) -> None:
         if self.padding_idx is not None:
             with no_grad():
-                self.weight[self.padding_idx].fill_(0)
+                weight: Any = self.weight
+                weight[self.padding_idx].fill_(0)
 
 
 class Embedding(_Table):
@@ -138,8 +138,9 @@ class Embedding(_Table):
         """
         if embeddings.dim() != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
+        rows, columns = embeddings.shape
         return cls(
-            *embeddings.shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse,
+            rows, columns, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse,
             embeddings, freeze,
         )  # fmt: skip
 
@@ -235,8 +236,9 @@ class EmbeddingBag(_Table):
         """A bag whose table is the matrix ``embeddings``, not trained if ``freeze``."""
         if embeddings.dim() != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
+        rows, columns = embeddings.shape
         made = cls(
-            *embeddings.shape, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings,
+            rows, columns, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings,
             include_last_offset, padding_idx,
         )  # fmt: skip
         made.weight.requires_grad = not freeze

@@ -215,7 +215,7 @@ class ModuleState:
             )
         if not is_lazy(tensor):
             if tensor.dim() == 0 and given.dim() == 1 and given.shape[0] == 1:
-                given = given[0]  # files of before 0.4 have no 0-d tensors
+                given = given.squeeze(0)  # files of before 0.4 have no 0-d tensors
             if given.shape != tensor.shape:
                 return (
                     f"size mismatch for {key}: copying a param with shape {given.shape} from "

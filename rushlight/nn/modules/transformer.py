@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rushlight._creation import full
-from rushlight.nn import functional as F
-from rushlight.nn import init
+from rushlight.nn import functional as F, init
 from rushlight.nn.modules.attention import MultiheadAttention, float_mask
 from rushlight.nn.modules.container import ModuleList
 from rushlight.nn.modules.dropout import Dropout

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from types import new_class
 from typing import Any
 
 from rushlight._tensor import Tensor
@@ -161,7 +162,7 @@ class ParametrizationList(ModuleList):
 def _copy_with_class(self: Any, memo: dict[int, Any]) -> Any:
     """A deep copy of a parametrized module, which shares the class made for it."""
     if id(self) not in memo:
-        made = memo[id(self)] = type(self).__new__(type(self))
+        made = memo[id(self)] = object.__new__(type(self))
         made.__dict__ = deepcopy(self.__dict__, memo)
     return memo[id(self)]
 
@@ -180,7 +181,9 @@ def _inject_class(module: Any) -> None:
     members: dict[str, Any] = {"__getstate__": _refuse_pickling}
     if not hasattr(kind, "__deepcopy__"):
         members["__deepcopy__"] = _copy_with_class
-    module.__class__ = type(f"Parametrized{kind.__name__}", (kind,), members)
+    module.__class__ = new_class(
+        f"Parametrized{kind.__name__}", (kind,), exec_body=lambda body: body.update(members)
+    )
 
 
 def _property(name: str) -> property:

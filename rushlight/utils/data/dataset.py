@@ -68,7 +68,12 @@ class StackDataset(Dataset[Any]):
 
     def __init__(self, *args: Dataset[Any], **kwargs: Dataset[Any]) -> None:
         if bool(args) == bool(kwargs):
-            raise ValueError("Supported either ``tuple``- (via ``args``) or ``dict``- (via ``kwargs``) like input/output, but both types are given." if args else "At least one dataset should be passed")  # fmt: skip  # noqa: E501
+            raise ValueError(
+                "Supported either ``tuple``- (via ``args``) or ``dict``- (via ``kwargs``) like "
+                "input/output, but both types are given."
+                if args
+                else "At least one dataset should be passed"
+            )
         listed: Sequence[Any] = args or list(kwargs.values())
         self._length = len(listed[0])
         if any(len(dataset) != self._length for dataset in listed):
@@ -126,7 +131,7 @@ class ChainDataset(IterableDataset[Any]):
             yield from dataset
 
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type]
+        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type,misc]
 
 
 class Subset(Dataset[T_co]):

@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from rushlight.engine.core import dtype as types
-from rushlight.engine.core import sampling
+from rushlight.engine.core import dtype as types, sampling
 from rushlight.engine.core.mt19937 import Draws32, Draws64, Engine, Source
 from rushlight.engine.core.sampling import (
     bernoulli,
