@@ -7,6 +7,7 @@ from typing import Any
 from rushlight._api import api, inplace_form
 from rushlight._creation import METHODS
 from rushlight._indexing import getitem, setitem
+from rushlight._resize import METHODS as RESIZE_METHODS
 from rushlight._printing import tensor_format, tensor_repr
 from rushlight._tensor import Tensor
 from rushlight.engine.ir.graph import TensorBase
@@ -73,7 +74,7 @@ def _reflected_matmul(self: Any, other: Any) -> Any:
 def _bind_methods() -> None:
     for name, function in api.methods.items():
         setattr(Tensor, name, function)
-    for name, function in METHODS.items():
+    for name, function in {**METHODS, **RESIZE_METHODS}.items():
         setattr(Tensor, name, function)
     for name, getter in _PROPERTIES.items():
         setattr(Tensor, name, property(api.methods[getter], api.methods.get(f"_set_{name}")))

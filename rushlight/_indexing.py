@@ -20,7 +20,9 @@ from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, bool_, int32, in
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Op
 from rushlight.engine.ops.arithmetic_inplace import copy_
+from rushlight.engine.ops.index import index_op
 from rushlight.engine.ops.index_functions import (
+    check_bounds,
     check_mask,
     checked_number,
     is_mask,
@@ -57,7 +59,14 @@ def getitem(self: Any, index: Any) -> Any:
         return make_view(select, self, (0, _number(index, self._value.meta, 0)))
     if kind is slice and self._value.meta.ndim:
         return make_view(slice_, self, (0, *_cut(index, self._value.meta.shape[0])))
-    if kind is tuple:
+    if isinstance(index, TensorBase):
+        meta = self._value.meta
+        have = index._value.meta
+        if have.ndim and meta.ndim and (have.dtype is int64 or have.dtype is int32):
+            if meta.numel:
+                check_bounds(index, meta, 0)
+            return record(index_op, (self, index), ((0,),))
+    elif kind is tuple:
         items = _plain_items(self._value.meta, index)
         if items:
             return make_view(index_view, self, (items,))

@@ -88,7 +88,19 @@ def _owning(
             counts.append(0)
     references = tuple(counts)
     run_owned = kernel.owned
-    return lambda *arrays: run_owned(arrays, references)
+
+    def call(*arrays: Any) -> Any:
+        _refuse_failed(arrays)
+        return run_owned(arrays, references)
+
+    return call
+
+
+def _refuse_failed(arrays: tuple[Any, ...]) -> None:
+    """Raise what spoiled an input, before the first of the others is written over."""
+    for array in arrays:
+        if array.__class__ is Failed:
+            raise array.error.with_traceback(array.traceback)
 
 
 # What getrefcount says inside a kernel's `owned` of an array nobody else holds: environment,
@@ -171,7 +183,8 @@ def _spoil(
     """Mark the outputs of a node that raised; pass on the error of an input that had failed."""
     for position in node.inputs:
         if position >= 0 and isinstance(environment[position], Failed):
-            raised = environment[position].error
+            failed = environment[position]
+            raised = failed.error.with_traceback(failed.traceback)
             break
     else:
         with_location(raised, locations.get(node.first, node.location))

@@ -21,6 +21,7 @@ import numpy as np
 from rushlight._info import typename
 from rushlight._tensor import Tensor, tensor_of_array
 from rushlight.autograd.grad_mode import enable_grad, no_grad
+from rushlight.engine.interpreter import Failed
 from rushlight.engine.runtime.executor import flush
 from rushlight.engine.trace import views
 from rushlight.engine.trace.group import record_group
@@ -263,6 +264,22 @@ class Optimizer(OptimizerHooks):
                 for name in names:
                     own[name] = zeros_like(p)
 
+    def _forget_failed_step(self) -> None:
+        """Count no step for parameters whose gradient could not be computed.
+
+        They and their state have kept their values; what was made in this step goes.
+        """
+        for p, own in self.state.items():
+            if p._grad is None or not _is_failed(p._grad):
+                continue
+            if "step" not in own:
+                for name in [n for n, x in own.items() if _is_failed(x)]:
+                    del own[name]
+            elif own["step"].item() <= 1:
+                own.clear()
+            else:
+                views.assign(own["step"], new_step(own["step"].item() - 1)._value, None)
+
     def _apply(
         self,
         rule: Callable[..., Any],
@@ -290,6 +307,10 @@ class Optimizer(OptimizerHooks):
         for row, made in zip(rows, results, strict=True):
             for target, new in zip((row[0], *row[2:]), made, strict=True):
                 views.assign(target, new._value, None)
+
+
+def _is_failed(x: Any) -> bool:
+    return isinstance(x, Tensor) and x._read().buffer.__class__ is Failed
 
 
 def _number(value: Any) -> Any:
@@ -330,7 +351,11 @@ def _hooked_step(step: Callable[..., Any]) -> Callable[..., Any]:
             result = step(self, *args, **kwargs)
         for hook in (*self._hooks["post"].values(), *everywhere.post.values()):
             hook(self, args, kwargs)
-        flush("optimizer.step()")
+        try:
+            flush("optimizer.step()")
+        except Exception:
+            self._forget_failed_step()
+            raise
         return result
 
     return call

@@ -244,3 +244,13 @@ def test_names() -> None:
     torch = oracle()
     wanted = {name for name in dir(torch.nn) if name[0].isupper()} - ELSEWHERE
     assert sorted(wanted - set(dir(nn))) == []
+
+
+def test_relations() -> None:
+    """One layer is a kind of another exactly where PyTorch has it so."""
+    torch = oracle()
+    names = [n for n in dir(torch.nn) if n[0].isupper() and n not in ELSEWHERE]
+    for one in names:
+        for other in names:
+            theirs = issubclass(getattr(torch.nn, one), getattr(torch.nn, other))
+            assert issubclass(getattr(nn, one), getattr(nn, other)) == theirs, (one, other)

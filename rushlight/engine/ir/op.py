@@ -121,6 +121,7 @@ class Op(Record):
             it differently: ``SumBackward1``), or a function of the spec that gives it; derived
             from the operator's name if absent.
         differentiable: how many of the leading outputs carry gradients (all by default).
+        fills_missing: a formula gets zeros for an output without a gradient (else ``None``).
         offset: how many elements after its input's first one a view begins, from the input's Meta
             and the attributes; ``None``: at the same place.
         may_fail: the kernel can find an error in the data, so the user's line is remembered.
@@ -139,6 +140,7 @@ class Op(Record):
         grad: Mapping[str, Callable[..., Any] | str] | None = None,
         grad_name: str | Callable[[Spec], str] | None = None,
         differentiable: int | None = None,
+        fills_missing: bool = True,
         offset: Callable[..., int] | None = None,
         may_fail: bool = False,
         commutative: bool = False,
@@ -159,6 +161,7 @@ class Op(Record):
         self.grad = grad
         self.grad_name = grad_name or "".join(p.capitalize() for p in name.strip("_").split("_"))
         self.differentiable = differentiable
+        self.fills_missing = fills_missing and differentiable != 1
         self.offset = offset
         self.may_fail = may_fail
         self.commutative = commutative

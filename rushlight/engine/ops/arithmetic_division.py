@@ -23,7 +23,7 @@ def _singles(x: Any, y: Any) -> tuple[Any, Any]:
 def _quotient(x: Any, y: Any, rounding: Callable[..., Any]) -> np.ndarray | None:
     """The rounded quotient of float32 numbers, ``None`` where it is not certainly exact."""
     found = np.divide(x, y, dtype=np.float64)
-    if found.ndim == 0 or not (np.abs(found).max(initial=0.0) < _EXACT):
+    if found.ndim == 0 or not (np.abs(found).max(initial=0.0) < _EXACT) or np.isinf(y).any():
         return None
     return rounding(found, found)  # type: ignore[no-any-return]
 
@@ -38,9 +38,7 @@ def _rest(rounding: Callable[..., Any], plain: Callable[..., Any]) -> Callable[[
             return plain(x, y)
         np.multiply(whole, y, whole)
         np.subtract(x, whole, whole)
-        found = whole.astype(np.float32)
-        # an infinite divisor, 0 times which is NaN
-        return plain(x, y) if np.isnan(found).any() else found
+        return whole.astype(np.float32)
 
     return rest
 

@@ -115,7 +115,8 @@ def _reciprocal(x: Any) -> Any:
 
 def _base_gradient(g: Any, input: Any, other: Any) -> Any:
     exponent: Any = plain(other)
-    if not isinstance(exponent, TensorBase):
+    is_number = not isinstance(exponent, TensorBase)
+    if is_number:
         if exponent == 0:
             return no_gradient(g)
         return g * (exponent * power(input, exponent - 1)).conj()
@@ -125,7 +126,8 @@ def _base_gradient(g: Any, input: Any, other: Any) -> Any:
 
 def _exponent_gradient(g: Any, input: Any, other: Any, result: Any) -> Any:
     base: Any = plain(input)
-    if not isinstance(base, TensorBase):
+    is_number = not isinstance(base, TensorBase)
+    if is_number:
         if base == 0:
             return where_op(other >= 0, 0, g * -math.inf)
         logarithm: Any = math.log(base) if not isinstance(base, complex) and base > 0 else (

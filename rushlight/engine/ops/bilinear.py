@@ -69,10 +69,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """
     _check(input1, input2, weight, bias)
     out, first, second = weight.shape
-    rows = 1
-    for n in input1.shape[:-1]:
-        rows *= n
-    x, y = input1.reshape(rows, first), input2.reshape(rows, second)
-    half = (x @ weight.permute(1, 0, 2).reshape(first, out * second)).reshape(rows, out, second)
-    made = (half * y.unsqueeze(1)).sum(-1).view((*input1.shape[:-1], out))
+    x, y = input1.reshape(-1, first), input2.reshape(-1, second)
+    half = (x @ weight.permute(1, 0, 2).reshape(first, out * second)).view(x.shape[0], out, second)
+    made = (half @ y.unsqueeze(-1)).view((*input1.shape[:-1], out))
     return made if bias is None else made + bias

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.ir.graph import Meta, make_meta
-from rushlight.engine.ir.op import MATMUL, Op, Spec
+from rushlight.engine.ir.op import MATMUL, Op, Spec, hooks
 from rushlight.engine.ops.matmul import conj, in_compute_type, require_scalar_type
 
 Array = np.ndarray
@@ -74,11 +74,11 @@ contract: Op = Op(
     infer=_infer,
     kernel=_kernel,
     grad={
-        "input": lambda g, other, labels, labels2, out: contract(
-            g, conj(other), labels=out, labels2=labels2, out=labels
+        "input": lambda g, other, labels, labels2, out: hooks.record(
+            contract, (g, conj(other)), (out, labels2, labels)
         ),
-        "other": lambda g, input, labels, labels2, out: contract(
-            g, conj(input), labels=out, labels2=labels, out=labels2
+        "other": lambda g, input, labels, labels2, out: hooks.record(
+            contract, (g, conj(input)), (out, labels, labels2)
         ),
     },
     grad_name="View",
@@ -92,7 +92,7 @@ def contracted(input: Any, other: Any, labels: str, labels2: str, out: str) -> A
     """
     input, labels = summed_away(input, labels, labels2 + out)
     other, labels2 = summed_away(other, labels2, labels + out)
-    return contract(input, other, labels=labels, labels2=labels2, out=out)
+    return hooks.record(contract, (input, other), (labels, labels2, out))
 
 
 def summed_away(x: Any, labels: str, kept: str) -> tuple[Any, str]:

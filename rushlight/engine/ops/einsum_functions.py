@@ -7,9 +7,9 @@ from typing import Any
 
 from rushlight.engine.core.shape import normalize_dim
 from rushlight.engine.ir.graph import TensorBase
-from rushlight.engine.ir.op import composite
+from rushlight.engine.ir.op import composite, hooks
 from rushlight.engine.ir.samples import S, t, ti
-from rushlight.engine.ops.einsum import contracted, summed_away
+from rushlight.engine.ops.einsum import contract, contracted, summed_away
 from rushlight.engine.ops.matmul import matmul_nt
 from rushlight.engine.ops.matmul_functions import mm, require_tensor
 
@@ -30,9 +30,7 @@ def _check_letters(equation: str, arrow: int) -> None:
 def _split_ellipsis(term: str) -> tuple[str, bool, str]:
     before, dots, after = term.partition("...")
     if "." in before or "." in after:
-        raise RuntimeError(
-            "einsum(): found '.' for operand that is not part of any ellipsis"
-        )
+        raise RuntimeError("einsum(): found '.' for operand that is not part of any ellipsis")
     return before, bool(dots), after
 
 
@@ -186,11 +184,40 @@ def einsum(*args: Any) -> Any:
         operands = list(args[1]) if several else list(args[1:])
     for number, operand in enumerate(operands):
         require_tensor(operand, "einsum", "operands", number + 2)
+    key = (equation, *[operand.shape for operand in operands])
+    known = _pairs.get(key)
+    if known is not None:
+        return hooks.record(contract, operands, known)
     terms, out = _labels(equation, operands)
+    if _is_pair(operands, terms, out):
+        if len(_pairs) > MAX_PAIRS:
+            _pairs.clear()
+        _pairs[key] = (*terms, out)
     for number, labels in enumerate(terms):
         operands[number], terms[number] = _take_diagonals(operands[number], labels, number)
     _drop_broadcast(operands, terms)
     return _multiply_all(operands, terms, out)
+
+
+#: Equations that are one contraction as they stand, by equation and shapes.
+_pairs: dict[Any, tuple[str, str, str]] = {}
+
+#: Equations remembered before the table starts anew.
+MAX_PAIRS = 1024
+
+
+def _is_pair(operands: list[Any], terms: list[str], out: str) -> bool:
+    """Whether nothing is to be done before and after one contraction of two operands."""
+    if len(terms) != 2:
+        return False
+    sizes: dict[str, int] = {}
+    for x, labels, other in zip(operands, terms, reversed(terms), strict=True):
+        for label, size in zip(labels, x.shape, strict=True):
+            if labels.count(label) > 1 or sizes.setdefault(label, size) != size:
+                return False
+            if label not in other and label not in out:
+                return False
+    return True
 
 
 def _multiply_all(operands: list[Any], terms: list[str], out: str) -> Any:
@@ -219,9 +246,7 @@ def _dims_of(dims: Any, ndim: int, ndim2: int) -> tuple[list[int], list[int]]:
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
         if dims > min(ndim, ndim2):
-            raise RuntimeError(
-                f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}"
-            )
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
         return list(range(ndim - dims, ndim)), list(range(dims))
     first, second = dims
     first = [first] if isinstance(first, int) else list(first)
@@ -276,9 +301,7 @@ def _outer(input: Any, vec2: Any, name: str, second: str) -> Any:
     require_tensor(vec2, name, second, 2)
     for argument, x in (("self", input), (second, vec2)):
         if x.ndim != 1:
-            raise RuntimeError(
-                f"{name}: Expected 1-D argument {argument}, but got {x.ndim}-D"
-            )
+            raise RuntimeError(f"{name}: Expected 1-D argument {argument}, but got {x.ndim}-D")
     return input.reshape((-1, 1)) * vec2
 
 
@@ -367,11 +390,9 @@ def _best_splits(sizes: list[int]) -> dict[tuple[int, int], int]:
     for length in range(2, count + 1):
         for start in range(count - length + 1):
             end = start + length - 1
+            outer = sizes[start] * sizes[end + 1]
             options = [
-                (
-                    cost[start, k] + cost[k + 1, end] + sizes[start] * sizes[k + 1] * sizes[end + 1],
-                    k,
-                )
+                (cost[start, k] + cost[k + 1, end] + outer * sizes[k + 1], k)
                 for k in range(start, end)
             ]
             cost[start, end], cut[start, end] = min(options)
@@ -403,9 +424,7 @@ def chain_matmul(*matrices: Any) -> Any:
     for number, matrix in enumerate(matrices):
         require_tensor(matrix, "chain_matmul", "matrices", number + 1)
         if matrix.ndim != 2:
-            raise RuntimeError(
-                f"Tensor #{number} expected to be 2D, but got {matrix.ndim}D tensor"
-            )
+            raise RuntimeError(f"Tensor #{number} expected to be 2D, but got {matrix.ndim}D tensor")
     return multiply_chain(list(matrices))
 
 
@@ -433,9 +452,7 @@ def multi_dot(tensors: Any) -> Any:
         listed[-1] = listed[-1].reshape((-1, 1))
     for number, matrix in enumerate(listed):
         if matrix.ndim != 2:
-            raise RuntimeError(
-                f"multi_dot(): tensor {number} must be 2D but got {matrix.ndim}D"
-            )
+            raise RuntimeError(f"multi_dot(): tensor {number} must be 2D but got {matrix.ndim}D")
     made = multiply_chain(listed)
     if first and last:
         return made.reshape(())

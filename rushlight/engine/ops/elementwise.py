@@ -132,9 +132,10 @@ def converter(meta: Meta, target: np.dtype) -> Callable[[Any], Any] | None:
     if target.kind in "fc" and meta.dtype.category <= (COMPLEX if target.kind == "c" else FLOATING):
         return None  # NumPy takes a Python number in the array's own type
     if target.kind in "iu":
-        return lambda x: np.asarray(x & (1 << 8 * target.itemsize) - 1, np.uint64).astype(target) if (
-            isinstance(x, int)
-        ) else np.asarray(x).astype(target)  # wraps around as C does
+        low_bits = (1 << 8 * target.itemsize) - 1
+        return lambda x: np.asarray(
+            x & low_bits if isinstance(x, int) else x, np.uint64 if isinstance(x, int) else None
+        ).astype(target)  # wraps around as C does
     return lambda x: np.asarray(x).astype(target)
 
 

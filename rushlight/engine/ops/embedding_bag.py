@@ -184,7 +184,9 @@ _OFFSETS = ti(3, values=[0, 2, 5])
     ),
     errors=(
         ErrorSample(S(_ROWS, _TABLE), ValueError, "offsets has to be a 1D Tensor but got None"),
-        ErrorSample(S(_ROWS, _TABLE, ti(2, values=[1, 2])), RuntimeError, r"offsets\[0\] has to be"),
+        ErrorSample(
+            S(_ROWS, _TABLE, ti(2, values=[1, 2])), RuntimeError, r"offsets\[0\] has to be"
+        ),
         ErrorSample(S(_ROWS, _TABLE, ti(2, values=[0, 9])), RuntimeError, r"offsets\[-1\] can not"),
         ErrorSample(S(_ROWS, _TABLE, _OFFSETS, mode="min"), ValueError, "mode has to be one of"),
         ErrorSample(

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.dtype import SCALAR_NAMES
-from rushlight.engine.core.shape import Shape, broadcast_shapes, pointwise_strides
+from rushlight.engine.core.shape import (
+    Shape,
+    broadcast_shapes,
+    contiguous_strides,
+    pointwise_strides,
+    view_strides,
+)
 from rushlight.engine.ir.buffers import copy_strided, settle
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import GATHER, Op, Spec
@@ -50,19 +56,21 @@ def result_shape(input: Meta, indices: list[Meta], dims: Shape) -> Shape:
 def _picked(input: Meta, indices: list[Meta], dims: Shape) -> Meta:
     """Shape and layout: the memory order is the input's along the axes that were kept."""
     shape = result_shape(input, indices, dims)
-    if input.contiguous and all(m.contiguous for m in indices):
-        return input.like(shape)
+    if input.strides == contiguous_strides(input.shape) and all(m.contiguous for m in indices):
+        return input.like(shape)  # else even axes of size 1 have their say in the order
     common = _index_shape(indices)
     kept = [stride for axis, stride in enumerate(input.strides) if axis not in dims]
     place = _place(dims)
     rows = (*kept[:place], *(0,) * len(common), *kept[place:])
     operands: list[tuple[Shape, Shape]] = [(shape, tuple(rows))]
-    after = len(kept) - place
+    whole = (*(1,) * place, *common, *(1,) * (len(kept) - place))
     for meta in indices:
-        lead = (1,) * (len(common) - meta.ndim)
-        operands.append(
-            ((*lead, *meta.shape, *(1,) * after), (*(0,) * len(lead), *meta.strides, *(0,) * after))
+        lead = len(common) - meta.ndim
+        wide = (0,) * lead + tuple(
+            0 if size == 1 and common[lead + axis] != 1 else meta.strides[axis]
+            for axis, size in enumerate(meta.shape)
         )
+        operands.append((whole, view_strides(common, wide, whole) or contiguous_strides(whole)))
     return strided_meta(shape, pointwise_strides(shape, operands), input.dtype, input.device)
 
 

@@ -27,9 +27,7 @@ LinAlgError.__name__ = LinAlgError.__qualname__ = "_LinAlgError"
 def require_matrix(meta: Meta, function: str, name: str = "A") -> None:
     """PyTorch's error for a tensor that holds no matrices."""
     if meta.ndim < 2:
-        raise RuntimeError(
-            f"{function}: The input tensor {name} must have at least 2 dimensions."
-        )
+        raise RuntimeError(f"{function}: The input tensor {name} must have at least 2 dimensions.")
 
 
 def require_square(meta: Meta, function: str, name: str = "A") -> None:

@@ -1,7 +1,7 @@
 """Decompositions of matrices: QR, singular values, eigenvalues; records and gradients.
 
-The gradients divide by differences of singular values or eigenvalues; where two are equal that
-quotient counts as 0, so that functions which do not depend on the choice of vectors are right.
+The gradients of vectors divide by differences of singular values or eigenvalues, so they are NaN
+where two are equal; those of the values alone are not.
 Sources: J. Townsend, Differentiating the SVD, 2016; M. Giles, An extended collection of matrix
 derivative results, 2008.
 """
@@ -35,12 +35,6 @@ from rushlight.engine.ops.matmul import conj, product
 Array = np.ndarray
 
 
-def ratio(numerator: Any, denominator: Any) -> Any:
-    """A quotient that is 0 where the denominator is."""
-    zero = denominator == 0
-    return where_op(zero, 0.0, numerator / where_op(zero, 1.0, denominator))
-
-
 def _times(first: Any, second: Any) -> Any:
     return product(first, second, False, False)
 
@@ -56,6 +50,12 @@ def _times_adjoint(first: Any, second: Any) -> Any:
 def _gaps(values: Any) -> Any:
     """All differences: element (i, j) is ``values[j] - values[i]``."""
     return values.unsqueeze(-2) - values.unsqueeze(-1)
+
+
+def _over(numerator: Any, gaps: Any) -> Any:
+    """The quotient beside the diagonal, 0 on it (where the gap is 0)."""
+    diagonal = table(np.eye(gaps.shape[-1]), gaps)
+    return where_op(diagonal == 1, 0.0, numerator / (gaps + diagonal))
 
 
 def _diagonal(values: Any) -> Any:
@@ -159,31 +159,38 @@ def _svd_kernel(spec: Spec, full: bool) -> Callable[[Array], Any]:
     return decompose
 
 
-def _svd_grad(
-    g0: Any, g1: Any, g2: Any, result: Any, result1: Any, result2: Any
-) -> Any:
-    u, s, vh = result, result1, result2
-    k = s.shape[-1]
-    if u.shape[-1] != k:
-        u, g0 = u.narrow(-1, 0, k), g0.narrow(-1, 0, k)
-    if vh.shape[-2] != k:
-        vh, g2 = vh.narrow(-2, 0, k), g2.narrow(-2, 0, k)
+def _narrowed(x: Any, dim: int, k: int) -> Any:
+    return x if x is None or x.shape[dim] == k else x.narrow(dim, 0, k)
+
+
+def _svd_grad(g0: Any, g1: Any, g2: Any, result: Any, result1: Any, result2: Any) -> Any:
+    s, k = result1, result1.shape[-1]
+    u, vh = _narrowed(result, -1, k), _narrowed(result2, -2, k)
     row, column = s.unsqueeze(-2), s.unsqueeze(-1)
-    gap = row * row - column * column
-    from_u = _adjoint_times(u, g0)
-    from_v = _times_adjoint(vh, g2)
-    inner = ratio(from_u - adjoint(from_u), gap) * row
-    inner = inner + column * ratio(from_v - adjoint(from_v), gap) + _diagonal(g1)
-    if u.dtype.is_complex:
-        imaginary = (from_u - adjoint(from_u)) * table(np.eye(k), s) / 2
-        inner = inner + ratio(imaginary, row)
+    gaps = row * row - column * column
+    inner = None if g1 is None else _diagonal(g1)
+    outside_u = outside_v = None
+    if g0 is not None:
+        g0 = _narrowed(g0, -1, k)
+        from_u = _adjoint_times(u, g0)
+        turn = from_u - adjoint(from_u)
+        part = _over(turn, gaps) * row
+        if u.dtype.is_complex:
+            part = part + turn * table(np.eye(k), s) / (2 * row)
+        inner = part if inner is None else inner + part
+        if u.shape[-2] > k:
+            outside_u = _times((g0 - _times(u, from_u)) / row, vh)
+    if g2 is not None:
+        g2 = _narrowed(g2, -2, k)
+        from_v = _times_adjoint(vh, g2)
+        part = column * _over(from_v - adjoint(from_v), gaps)
+        inner = part if inner is None else inner + part
+        if vh.shape[-1] > k:
+            outside_v = _times(u, (g2 - _times(adjoint(from_v), vh)) / column)
     made = _times(_times(u, inner), vh)
-    if u.shape[-2] > k:
-        outside = g0 - _times(u, from_u)
-        made = made + _times(ratio(outside, row), vh)
-    if vh.shape[-1] > k:
-        outside = g2 - _times(adjoint(from_v), vh)
-        made = made + _times(u, ratio(outside, column))
+    for outside in (outside_u, outside_v):
+        if outside is not None:
+            made = made + outside
     return made
 
 
@@ -194,6 +201,7 @@ svd = Op(
     kernel=_svd_kernel,
     grad={"input": _svd_grad},
     grad_name="LinalgSvd",
+    fills_missing=False,
     may_fail=True,
 )
 
@@ -220,9 +228,12 @@ def _eigh_kernel(spec: Spec, uplo: str) -> Callable[[Array], Any]:
 
 
 def _eigh_grad(g0: Any, g1: Any, result: Any, result1: Any) -> Any:
-    from_v = _adjoint_times(result1, g1)
-    turn = (from_v - adjoint(from_v)) / 2  # vectors of length 1 can only turn
-    inner = ratio(turn, _gaps(result)) + _diagonal(g0)
+    inner = None if g0 is None else _diagonal(g0)
+    if g1 is not None:
+        from_v = _adjoint_times(result1, g1)
+        turn = (from_v - adjoint(from_v)) / 2  # vectors of length 1 can only turn
+        part = _over(turn, _gaps(result))
+        inner = part if inner is None else inner + part
     return _times_adjoint(_times(result1, inner), result1)
 
 
@@ -233,6 +244,7 @@ eigh = Op(
     kernel=_eigh_kernel,
     grad={"input": _eigh_grad},
     grad_name="LinalgEigh",
+    fills_missing=False,
     may_fail=True,
 )
 
@@ -260,12 +272,14 @@ def _eig_kernel(spec: Spec) -> Callable[[Array], Any]:
 
 
 def _eig_grad(g0: Any, g1: Any, result: Any, result1: Any) -> Any:
-    from_v = _adjoint_times(result1, g1)
-    n = result.shape[-1]
-    scale = (from_v * table(np.eye(n), result)).sum(-1)
-    scale = (scale + conj(scale)) / 2
-    inner = from_v - _adjoint_times(result1, result1) * scale.unsqueeze(-2)
-    inner = ratio(inner, conj(_gaps(result))) + _diagonal(g0)
+    inner = None if g0 is None else _diagonal(g0)
+    if g1 is not None:
+        from_v = _adjoint_times(result1, g1)
+        scale = (from_v * table(np.eye(result.shape[-1]), result)).sum(-1)
+        scale = (scale + conj(scale)) / 2
+        turn = from_v - _adjoint_times(result1, result1) * scale.unsqueeze(-2)
+        part = _over(turn, conj(_gaps(result)))
+        inner = part if inner is None else inner + part
     # V^-H inner V^H
     return product(_adjoint_times(inverse(result1), inner), conj(result1), False, True)
 
@@ -277,5 +291,6 @@ eig = Op(
     kernel=_eig_kernel,
     grad={"input": _eig_grad},
     grad_name="LinalgEig",
+    fills_missing=False,
     may_fail=True,
 )

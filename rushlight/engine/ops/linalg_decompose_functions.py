@@ -109,7 +109,7 @@ def linalg_svd(A: Any, full_matrices: bool = True) -> Any:
 
 @composite(method=True, samples=(_free(_TALL), _free(_WIDE)))
 def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
-    """``U``, ``S`` and ``V`` with ``U diag(S) V^H = input``; square ``U`` and ``V`` if not ``some``.
+    """``U``, ``S`` and ``V`` with ``U diag(S) V^H = input``; square ``U``, ``V`` if not ``some``.
 
     >>> import rushlight as torch
     >>> torch.svd(torch.tensor([[3.0, 0.0], [0.0, 4.0]])).S
@@ -141,7 +141,9 @@ _HERMITIAN = t(3, 3, values=[[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]
 _COMPLEX = tc(2, 2, values=[[2.0, 0.5 + 0.5j], [0.5 - 0.5j, 1.0]])
 
 
-@composite(namespaces=("linalg",), samples=(_still(_HERMITIAN), _still(_HERMITIAN, "U"), S(t(0, 3, 3))))
+@composite(
+    namespaces=("linalg",), samples=(_still(_HERMITIAN), _still(_HERMITIAN, "U"), S(t(0, 3, 3)))
+)
 def eigh(A: Any, UPLO: str = "L") -> Any:
     """The eigenvalues (rising) and eigenvectors of symmetric or Hermitian matrices.
 
@@ -162,7 +164,10 @@ def eigh(A: Any, UPLO: str = "L") -> Any:
     return return_types.linalg_eigh(*hooks.record(records.eigh, (A,), (UPLO,)))
 
 
-@composite(namespaces=("linalg",), samples=(_one_triangle(_HERMITIAN), _one_triangle(_HERMITIAN, "U"), _one_triangle(_COMPLEX)))
+@composite(
+    namespaces=("linalg",),
+    samples=(_one_triangle(_HERMITIAN), _one_triangle(_HERMITIAN, "U"), _one_triangle(_COMPLEX)),
+)
 def eigvalsh(A: Any, UPLO: str = "L") -> Any:
     """The eigenvalues (rising) of symmetric or Hermitian matrices.
 
@@ -211,7 +216,7 @@ def lu_factor(A: Any, *, pivot: bool = True) -> Any:
     See https://pytorch.org/docs/stable/generated/torch.linalg.lu_factor.html.
 
     >>> import rushlight as torch
-    >>> torch.linalg.lu_factor(torch.tensor([[1.0, 2.0], [2.0, 4.0]])).pivots
+    >>> torch.linalg.lu_factor(torch.tensor([[1.0, 2.0], [2.0, 5.0]])).pivots
     tensor([2, 2], dtype=torch.int32)
     """
     if not pivot:

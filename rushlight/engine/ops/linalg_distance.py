@@ -96,9 +96,9 @@ _MODES = (
     "donot_use_mm_for_euclid_dist",
 )
 _CDIST = (
-    S(t(3, 4), t(5, 4)), S(t(2, 3, 4), t(2, 5, 4)), S(t(2, 3, 4), t(5, 4)), S(t(3, 4), t(5, 4), 1.0),
-    S(t(3, 4), t(5, 4), p=inf), S(t(3, 4), t(5, 4), p=3.0), S(t(3, 4), t(5, 4), p=0.0),
-    S(t(0, 4), t(5, 4)), S(t(30, 3), t(4, 3)),
+    S(t(3, 4), t(5, 4)), S(t(2, 3, 4), t(2, 5, 4)), S(t(2, 3, 4), t(5, 4)),
+    S(t(3, 4), t(5, 4), 1.0), S(t(3, 4), t(5, 4), p=inf), S(t(3, 4), t(5, 4), p=3.0),
+    S(t(3, 4), t(5, 4), p=0.0), S(t(0, 4), t(5, 4)), S(t(30, 3), t(4, 3)),
 )  # fmt: skip
 
 
@@ -129,9 +129,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = _MODES[0]) -> An
     if x1.dtype.category < FLOATING or x2.dtype.category < FLOATING:
         wrong = 1 if x1.dtype.category < FLOATING else 2
         found = (x1, x2)[wrong - 1].dtype
-        raise RuntimeError(
-            f"cdist only supports floating-point dtypes, X{wrong} got: {found.name}"
-        )
+        raise RuntimeError(f"cdist only supports floating-point dtypes, X{wrong} got: {found.name}")
     if x1.shape[-1] != x2.shape[-1]:
         raise RuntimeError(
             f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}"
@@ -273,8 +271,8 @@ def pairwise_distance(
 
 @composite(
     namespaces=("torch", "nn.functional"),
-    samples=(S(t(3, 4), t(3, 4)), S(t(3, 4), t(3, 4), 0), S(t(3, 4), t(4)), S(t(2, 3, 4), t(3, 4), 2),
-             S(t(4), t(4), dim=0)),
+    samples=(S(t(3, 4), t(3, 4)), S(t(3, 4), t(3, 4), 0), S(t(3, 4), t(4)),
+             S(t(2, 3, 4), t(3, 4), 2), S(t(4), t(4), dim=0)),
 )  # fmt: skip
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between vectors along ``dim``.

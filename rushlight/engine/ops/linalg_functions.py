@@ -19,8 +19,13 @@ _GOOD = [[4.0, 1.0, -1.0], [0.5, 3.0, 0.25], [1.0, -0.5, 2.0]]
 _SQUARE = t(3, 3, values=_GOOD)
 _BATCH = t(2, 3, 3, values=[_GOOD, [[2.0, 0.5, 0.0], [0.0, 1.0, 0.5], [0.5, 0.0, 3.0]]])
 _COMPLEX = tc(2, 2, values=[[2.0 + 1.0j, 0.5], [0.25 - 1.0j, 1.5]])
-_INVERTIBLE = (S(_SQUARE), S(_BATCH), S(t(1, 1, low=0.5)), S(_COMPLEX),
-               Sample((t(0, 3, 3),), twice=False))
+_INVERTIBLE = (
+    S(_SQUARE),
+    S(_BATCH),
+    S(t(1, 1, low=0.5)),
+    S(_COMPLEX),
+    Sample((t(0, 3, 3),), twice=False),
+)
 
 # inverse ---------------------------------------------------------------------------------------
 
@@ -259,11 +264,12 @@ def triangular_solve(
 # Cholesky --------------------------------------------------------------------------------------
 
 _POSITIVE = t(3, 3, values=[[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
+_SELFADJOINT = tc(2, 2, values=[[2.0, 0.5 + 0.5j], [0.5 - 0.5j, 1.5]])
 _STACK = t(1, 3, 3, values=[_POSITIVE.values])
 # The gradient counts both triangles, though one is read: it has no numeric counterpart.
 _CHOLESKY = (Sample((_POSITIVE,), check_grad=False), S(t(1, 1, low=0.5)),
              Sample((_POSITIVE,), {"upper": True}, check_grad=False),
-             Sample((tc(2, 2, values=[[2.0, 0.5 + 0.5j], [0.5 - 0.5j, 1.5]]),), check_grad=False))  # fmt: skip
+             Sample((_SELFADJOINT,), check_grad=False))  # fmt: skip
 
 
 @composite(name="cholesky", namespaces=("linalg",), samples=_CHOLESKY)
@@ -391,5 +397,3 @@ def matrix_power(input: Any, n: int) -> Any:
     if n == 1:
         return input.clone().contiguous()
     return _power(input, n) if n > 0 else _power(inv(input), -n)
-
-

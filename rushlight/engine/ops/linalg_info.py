@@ -40,8 +40,9 @@ def _with_info(base: Op, find: Callable[[Array], int]) -> Op:
         return made, make_meta(batch_of(arguments[0]), int32)
 
     def kernel(spec: Spec, *attrs: Any) -> Callable[..., tuple[Array, Array]]:
-        assert base.kernel is not None
-        compute = base.kernel(spec, *attrs)
+        made_kernel = base.kernel(spec, *attrs)
+        assert made_kernel is not None
+        compute: Callable[..., Array] = made_kernel
         shape, reasons = tuple(spec.out.shape), tuple(spec.outs[1].shape)
         vector = len(attrs) == 2 and bool(attrs[1])
         core = shape[-1:] if vector else shape[-2:]

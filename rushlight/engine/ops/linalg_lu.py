@@ -123,16 +123,12 @@ def factors_grad(g_lower: Any, g_upper: Any, lower: Any, upper: Any, swaps: Any)
     inner = from_lower * _ones_below(from_lower) + from_upper * _ones_above(from_upper)
     lower_adjoint, upper_adjoint = conj(top).transpose(-2, -1), conj(left).transpose(-2, -1)
     made = solve_triangular(lower_adjoint, inner, upper=True, unitriangular=True)
-    made = solve_triangular(
-        upper_adjoint, made, upper=False, unitriangular=False, left=False
-    )
+    made = solve_triangular(upper_adjoint, made, upper=False, unitriangular=False, left=False)
     if m > k:
         beside = solve_triangular(lower_adjoint, rest, upper=True, unitriangular=True)
         made = cat([made, beside], -1)
     if n > k:
-        under = solve_triangular(
-            upper_adjoint, below, upper=False, unitriangular=False, left=False
-        )
+        under = solve_triangular(upper_adjoint, below, upper=False, unitriangular=False, left=False)
         made = cat([made, under], -2)
     return product(swaps, made)
 

@@ -46,9 +46,7 @@ def _pinv_infer(input: Meta, atol: Any, rtol: Any, hermitian: bool) -> Meta:
     return input.like((*batch_of(input), input.shape[-1], input.shape[-2]))
 
 
-def _pinv_kernel(
-    spec: Spec, atol: Any, rtol: Any, hermitian: bool
-) -> Callable[[Array], Array]:
+def _pinv_kernel(spec: Spec, atol: Any, rtol: Any, hermitian: bool) -> Callable[[Array], Array]:
     shape, out = tuple(spec.out.shape), spec.out.dtype.numpy
     if not spec.out.numel:
         return lambda x: np.zeros(shape, out)
@@ -93,11 +91,9 @@ pinv = Op(
 def _lstsq_infer(a: Meta, b: Meta, rcond: Any, vector: bool) -> tuple[Meta, Meta]:
     require_matrix(a, "torch.linalg.lstsq", "input")
     require_precise(a, "torch.linalg.lstsq")
-    rows = b.shape[-1] if vector or b.ndim < 2 else b.shape[-2]
-    if a.shape[-2] != rows or (b.ndim < 2 and not vector):
-        raise RuntimeError(
-            f"torch.linalg.lstsq: input.size(-2) should match other.size(-{1 if vector or b.ndim < 2 else 2})"
-        )
+    axis = 1 if vector or b.ndim < 2 else 2
+    if a.shape[-2] != b.shape[-axis] or (b.ndim < 2 and not vector):
+        raise RuntimeError(f"torch.linalg.lstsq: input.size(-2) should match other.size(-{axis})")
     if a.dtype is not b.dtype:
         raise RuntimeError(
             "torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's "
@@ -136,9 +132,7 @@ def _lstsq_kernel(
     return compute
 
 
-def _lstsq_grad(
-    g0: Any, a: Any, b: Any, vector: bool, needs: tuple[bool, bool]
-) -> tuple[Any, Any]:
+def _lstsq_grad(g0: Any, a: Any, b: Any, vector: bool, needs: tuple[bool, bool]) -> tuple[Any, Any]:
     if vector:
         g0, b = g0.unsqueeze(-1), b.unsqueeze(-1)
     p = pinv(a, atol=None, rtol=None, hermitian=False)

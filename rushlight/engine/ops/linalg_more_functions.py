@@ -70,9 +70,7 @@ def matrix_rank(
     >>> torch.linalg.matrix_rank(torch.ones(2, 2))
     tensor(1)
     """
-    require_matrix(
-        tensor_meta(A, "linalg.matrix_rank"), "torch.linalg.matrix_rank", "input"
-    )
+    require_matrix(tensor_meta(A, "linalg.matrix_rank"), "torch.linalg.matrix_rank", "input")
     if tol is not None:
         atol, rtol = tol, 0.0
     values = eigvalsh(A).abs() if hermitian else svdvals(A)
@@ -190,7 +188,11 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:
 # functions of matrices -------------------------------------------------------------------------
 
 
-@composite(namespaces=("torch", "linalg"), method=True, samples=(S(_COMPLEX), S(_SWIRL), S(_SMALL), S(_BATCH)))
+@composite(
+    namespaces=("torch", "linalg"),
+    method=True,
+    samples=(S(_COMPLEX), S(_SWIRL), S(_SMALL), S(_BATCH)),
+)
 def matrix_exp(input: Any) -> Any:
     """The exponentials of square matrices: ``1 + A + A A / 2 + ...``.
 
@@ -249,9 +251,9 @@ def vander(x: Any, N: Any = None) -> Any:
 
 
 @composite(
-    namespaces=("linalg",), samples=(S(t(3, 4), t(3, 4)), S(t(3, 4), t(4)), S(t(3, 4), t(3, 4), dim=0),
-                                     S(tc(3), tc(3)))
-)  # fmt: skip
+    namespaces=("linalg",),
+    samples=(S(t(3, 4), t(3, 4)), S(t(3, 4), t(4)), S(t(3, 4), t(3, 4), dim=0), S(tc(3), tc(3))),
+)
 def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     """The dot products of vectors along ``dim``, the first ones conjugated.
 

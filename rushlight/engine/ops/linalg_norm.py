@@ -64,9 +64,7 @@ def _matrix_dims(meta: Any, dim: Any) -> tuple[int, int]:
         raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {shown}")
     rows, columns = (normalize_dim(d, meta.ndim) for d in dim)
     if rows == columns:
-        raise RuntimeError(
-            f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})"
-        )
+        raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})")
     return rows, columns
 
 
@@ -171,7 +169,7 @@ def linalg_norm(
             "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
             f"{meta.ndim}D."
         )
-    count = (meta.ndim if dim is None else 1 if isinstance(dim, int) else len(dim))
+    count = meta.ndim if dim is None else 1 if isinstance(dim, int) else len(dim)
     if count == 2:
         return _matrix(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype)
     if isinstance(ord, str):

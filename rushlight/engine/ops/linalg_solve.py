@@ -292,9 +292,7 @@ def _triangular_grad(
     g: Any, a: Any, result: Any, a_meta: Meta, upper: bool, unitriangular: bool, left: bool,
     needs: tuple[bool, bool],
 ) -> tuple[Any, Any]:  # fmt: skip
-    to_b = solve_triangular(
-        adjoint(a), g, upper=not upper, unitriangular=unitriangular, left=left
-    )
+    to_b = solve_triangular(adjoint(a), g, upper=not upper, unitriangular=unitriangular, left=left)
     if not needs[0]:
         return None, to_b
     n = a_meta.shape[-1]

@@ -1,9 +1,9 @@
 """Products of vectors, matrices and batches of matrices, and their gradients.
 
 Note: the transposed products
-    ``matmul_nn``, ``matmul_nt`` and ``matmul_tn`` multiply without copying a transposed matrix, and
-    each one's gradients are the other two (``n``: as it is, ``t``: transposed). ``batched`` does the
-    same for batches, with two flags. So derivatives of any order stay within these operators.
+    ``matmul_nn``, ``matmul_nt`` and ``matmul_tn`` multiply without copying a transposed matrix
+    (``n``: as it is, ``t``: transposed), and each one's gradients are the other two. ``batched``
+    does the same for batches, with two flags. So derivatives of any order stay among these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from rushlight.engine.core.dtype import C_NAMES, SCALAR_NAMES, bool_, dtype, int16, int64
 from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.ir.graph import Meta, make_meta
-from rushlight.engine.ir.op import MATMUL, Op, Spec
+from rushlight.engine.ir.op import MATMUL, Op, Spec, hooks
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.reduce import sum_
 from rushlight.engine.ops.view import expand
@@ -239,7 +239,8 @@ def _linear_kernel(spec: Spec) -> Callable[..., Array]:
 def sum_rows(g: Any, meta: Meta) -> Any:
     """The gradient of a bias: the sum over all rows."""
     if meta.ndim == 1 and g._value.meta.ndim > 1:
-        return sum_(g, dims=tuple(range(g._value.meta.ndim - 1)), keepdim=False, dtype=None)
+        dims = tuple(range(g._value.meta.ndim - 1))
+        return hooks.record(sum_, (g,), (dims, False, None))
     return g
 
 
@@ -372,7 +373,7 @@ batched = Op(
 
 def product(first: Any, second: Any, transpose1: bool = False, transpose2: bool = False) -> Any:
     """The product of (batches of) matrices, each transposed first where its flag says so."""
-    return batched(first, second, transpose1=transpose1, transpose2=transpose2)
+    return hooks.record(batched, (first, second), (transpose1, transpose2))
 
 
 # vectors ---------------------------------------------------------------------------------------
@@ -380,9 +381,7 @@ def product(first: Any, second: Any, transpose1: bool = False, transpose2: bool 
 
 def _mv_infer(input: Meta, vec: Meta) -> Meta:
     if input.ndim != 2 or vec.ndim != 1:
-        raise RuntimeError(
-            f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}"
-        )
+        raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(
             f"size mismatch, got input ({input.shape[0]}), mat "

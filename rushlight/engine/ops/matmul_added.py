@@ -49,8 +49,10 @@ def _finish(input: Meta, size: Shape, factor: Meta) -> Meta:
 
 def _number_type(meta: Meta) -> Callable[[Any], Any]:
     """What a factor is converted to: an integral product takes its integral part."""
-    return complex if meta.dtype.category == COMPLEX else (
-        float if meta.dtype.category == FLOATING else int
+    return (
+        complex
+        if meta.dtype.category == COMPLEX
+        else (float if meta.dtype.category == FLOATING else int)
     )
 
 
@@ -173,9 +175,7 @@ addmv = _added(
 def _addr_infer(input: Meta, vec1: Meta, vec2: Meta, beta: Any, alpha: Any) -> Meta:
     for number, meta in ((1, vec1), (2, vec2)):
         if meta.ndim != 1:
-            raise RuntimeError(
-                f"addr: Expected 1-D argument vec{number}, but got {meta.ndim}-D"
-            )
+            raise RuntimeError(f"addr: Expected 1-D argument vec{number}, but got {meta.ndim}-D")
     size = (vec1.shape[0], vec2.shape[0])
     expand.infer(input, size)
     (n,), (m,) = vec1.strides, vec2.strides

@@ -60,8 +60,12 @@ _MEAN, _VAR = t(3, grad=False), t(3, low=0.5, grad=False)
         S(t(4, 3), None, None, None, t(3), True),
     ),
     errors=(
-        ErrorSample(S(t(1, 3), None, None, training=True), ValueError, "Expected more than 1 value"),
-        ErrorSample(S(_X, t(2), t(3)), RuntimeError, "running_mean should contain 3 elements not 2"),
+        ErrorSample(
+            S(t(1, 3), None, None, training=True), ValueError, "Expected more than 1 value"
+        ),
+        ErrorSample(
+            S(_X, t(2), t(3)), RuntimeError, "running_mean should contain 3 elements not 2"
+        ),
         ErrorSample(
             S(_X, None, None, t(2), training=True),
             RuntimeError,

@@ -271,7 +271,7 @@ def _scatter_kernel(spec: Spec, shape: Shape, nd: int) -> Callable[[Array, Array
         where = (indices.reshape(rows, -1) + offsets).ravel()
         weights = g.reshape(-1).astype(compute, copy=False)
         if compute == np.float32:
-            made = np.zeros(rows * size, np.float32)
+            made: Array = np.zeros(rows * size, np.float32)
             np.add.at(made, where, weights)
         else:
             made = np.bincount(where, weights=weights, minlength=rows * size)

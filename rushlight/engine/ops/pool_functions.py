@@ -90,10 +90,12 @@ def _check_windows(
     if 0 in stride:
         raise RuntimeError("stride should not be zero")
     if min(kernel) <= 0:
-        shown = " ".join(f"k{axis}: {k}" for axis, k in zip("TWH"[-len(kernel) :], kernel))
+        named = zip("TWH"[-len(kernel) :], kernel, strict=True)
+        shown = " ".join(f"k{axis}: {k}" for axis, k in named)
         raise RuntimeError(f"kernel size should be greater than zero, but got {shown}")
     if min(dilation) <= 0:
-        shown = " ".join(f"dilation{axis}: {d}" for axis, d in zip("THW"[-len(kernel) :], dilation))
+        named = zip("THW"[-len(kernel) :], dilation, strict=True)
+        shown = " ".join(f"dilation{axis}: {d}" for axis, d in named)
         raise RuntimeError(f"dilation should be greater than zero, but got {shown}")
     for k, p in zip(kernel, padding, strict=True):
         if p < 0:
@@ -278,7 +280,7 @@ def _make_avg(nd: int) -> None:
         )  # fmt: skip
 
     size = _SIZES[nd]
-    samples = (
+    samples: tuple[Sample, ...] = (
         S(t(2, 3, *size), 2),
         S(t(2, 3, *size), 3, 2, 1),
         S(t(2, 3, *size), 3, 2, 1, True, False),

@@ -70,7 +70,7 @@ def _make_unpool(nd: int) -> None:
     ) -> Any:  # fmt: skip
         return _unpool(nd, input, indices, kernel_size, stride, padding, output_size)
 
-    unpool.__doc__ = f"""Put the elements of a ``max_pool{nd}d`` back to their places, zeros elsewhere.
+    unpool.__doc__ = f"""Put what ``max_pool{nd}d`` picked back to its places, zeros elsewhere.
 
     Args:
         input: what was pooled, (N, C, ...) or (C, ...).

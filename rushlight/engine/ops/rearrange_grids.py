@@ -300,3 +300,28 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
         columns.append(columns[-1] * x if len(columns) > 1 else x)
     made = hooks.record(stack_op, columns, (1,))
     return made if increasing else hooks.record(flip_op, (made,), ((1,),))
+
+
+@composite(
+    samples=(S(ti(3, values=[5, 0, 3]), (2, 3)), S(ti(2, 2, values=[[1, 2], [3, 4]]), (5,))),
+    errors=(ErrorSample(S(t(2), (2, 3)), TypeError, "expected 'indices' to be integer dtype"),),
+)
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """Flat places in a tensor of this shape as one tensor of coordinates per axis.
+
+    See https://pytorch.org/docs/stable/generated/torch.unravel_index.html.
+
+    >>> import rushlight as torch
+    >>> torch.unravel_index(torch.tensor([5]), (2, 3))
+    (tensor([1]), tensor([2]))
+    """
+    if indices.dtype.category != 1:
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
+    if not sizes:
+        return ()
+    steps = np.cumprod((1, *sizes[:0:-1]), dtype=np.int64)[::-1]
+    places = indices.unsqueeze(-1) // constant(np.ascontiguousarray(steps))
+    return (places % constant(np.array(sizes, np.int64))).unbind(-1)

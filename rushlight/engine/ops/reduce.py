@@ -98,7 +98,8 @@ def _permuted_sum(source: Meta, kind: np.dtype, dims: Shape, keepdim: bool) -> S
     shape = tuple([source.shape[axis] for axis in order])
     if not is_contiguous(shape, [source.strides[axis] for axis in order]):
         return None
-    inner = blocked_sum(shape, tuple([i for i, axis in enumerate(order) if axis in dims]), kind, True)
+    summed = tuple([place for place, axis in enumerate(order) if axis in dims])
+    inner = blocked_sum(shape, summed, kind, True)
     if inner is None:
         return None
     total, back = inner, [order.index(axis) for axis in range(source.ndim)]

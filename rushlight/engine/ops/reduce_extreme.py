@@ -38,9 +38,7 @@ def _require_any(meta: Meta, dims: Shape, function: str) -> None:
 # over several axes, ties sharing the gradient --------------------------------------------------
 
 
-def ties_grad(
-    g: Any, input: Any, result: Any, input_meta: Meta, dims: Shape, keepdim: bool
-) -> Any:
+def ties_grad(g: Any, input: Any, result: Any, input_meta: Meta, dims: Shape, keepdim: bool) -> Any:
     """The gradient of an extreme: equal parts to all elements that equal the result."""
     result = restore_dims(result, input_meta, dims, keepdim)
     return restore_dims(g, input_meta, dims, keepdim) * tie_share(input, result, dims=dims)
@@ -89,9 +87,7 @@ def _aminmax_infer(input: Meta, dims: Shape, keepdim: bool) -> tuple[Meta, Meta]
     for dim in dims:
         if input.shape[dim] == 0:
             if len(dims) == 1:
-                raise IndexError(
-                    f"aminmax: Expected reduction dim {dim} to have non-zero size."
-                )
+                raise IndexError(f"aminmax: Expected reduction dim {dim} to have non-zero size.")
             raise RuntimeError(
                 "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
                 "identity."

@@ -12,7 +12,8 @@ from rushlight.engine.ops import reduce_extreme as extreme, return_types
 from rushlight.engine.ops.reduce import axes
 from rushlight.engine.ops.reduce_select import one_axis, require_elements, tensor_meta
 
-_FORMS = """{0}() received an invalid combination of arguments - got (Tensor, {1}), but expected one of:
+_FORMS = """{0}() received an invalid combination of arguments - got (Tensor, {1}), but \
+expected one of:
  * (Tensor input, *, Tensor out = None)
  * (Tensor input, Tensor other, *, Tensor out = None)
  * (Tensor input, int dim, bool keepdim = False, *, tuple of Tensors out = None)

@@ -146,9 +146,7 @@ def _renorm_kernel(spec: Spec, p: float, dim: int) -> Callable[..., Array]:
     return scale
 
 
-def _renorm_grad(
-    g: Any, input: Any, maxnorm: Any, input_meta: Meta, p: float, dim: int
-) -> Any:
+def _renorm_grad(g: Any, input: Any, maxnorm: Any, input_meta: Meta, p: float, dim: int) -> Any:
     dims = _other_axes(input_meta.ndim, dim)
     size = vector_norm(input, ord=p, dims=dims, keepdim=True, dtype=None)
     padded = size + RENORM_MARGIN

@@ -111,10 +111,9 @@ nansum = Op(
     infer=_nansum_infer,
     kernel=_nansum_kernel,
     grad={
-        "input": lambda g, input, input_meta, dims, keepdim: expand_back(
-            g, input_meta, dims, keepdim
+        "input": lambda g, input, input_meta, dims, keepdim: (
+            expand_back(g, input_meta, dims, keepdim) * (input == input)
         )
-        * (input == input)
     },
     grad_name="Nansum",
 )
@@ -155,8 +154,8 @@ count_nonzero = Op(
     "count_nonzero_(Tensor input, int[] dims)",
     kind=REDUCTION,
     infer=lambda input, dims: make_meta(reduced_shape(tuple(input.shape), dims, False), int64),
-    kernel=lambda spec, dims: lambda x: np.asarray(
-        np.add.reduce(x != 0, axis=dims, dtype=np.int64)
+    kernel=lambda spec, dims: (
+        lambda x: np.asarray(np.add.reduce(x != 0, axis=dims, dtype=np.int64))
     ),
 )
 

@@ -54,7 +54,8 @@ def require_elements(meta: Meta, dim: int, function: str) -> None:
 def require_ordered(meta: Meta, function: str) -> None:
     """PyTorch's error for comparing complex numbers."""
     if meta.dtype.is_complex:
-        raise NotImplementedError(f'"{function}" not implemented for \'{SCALAR_NAMES[meta.dtype]}\'')
+        name = SCALAR_NAMES[meta.dtype]
+        raise NotImplementedError(f"\"{function}\" not implemented for '{name}'")
 
 
 def comparable(meta: Meta) -> Callable[[Array], Array]:
@@ -126,9 +127,7 @@ spread_along: Op = Op(
     kind=GATHER,
     infer=_spread_infer,
     kernel=_spread_kernel,
-    grad={
-        "input": lambda g, index, dim, unique: take_along(g, index, dim=dim, unique=unique)
-    },
+    grad={"input": lambda g, index, dim, unique: take_along(g, index, dim=dim, unique=unique)},
     grad_name="Scatter",
 )
 

@@ -150,13 +150,13 @@ def blocked_sum(shape: Shape, dims: Shape, dtype: np.dtype, keepdim: bool) -> Su
         return None
     if kinds in ([True], [False, True]):
         sizes = sizes if len(sizes) == 2 else [1, *sizes]
-        call = _last_axis(*sizes, ones)
+        call = _last_axis(sizes[0], sizes[1], ones)
     elif kinds == [True, False]:
-        call = _first_axis(*sizes, ones)
+        call = _first_axis(sizes[0], sizes[1], ones)
     elif kinds == [False, True, False]:
-        call = _middle_axis(*sizes, ones)
+        call = _middle_axis(sizes[0], sizes[1], sizes[2], ones)
     elif kinds == [True, False, True]:
-        call = _both_ends(*sizes, ones)
+        call = _both_ends(sizes[0], sizes[1], sizes[2], ones)
     if call is None:
         return None
     kept = tuple([1 if a in dims else n for a, n in enumerate(shape) if keepdim or a not in dims])

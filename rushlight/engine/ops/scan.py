@@ -26,9 +26,7 @@ def _flipped(dim: int) -> tuple[Any, ...]:
     return (slice(None),) * dim + (slice(None, None, -1),)
 
 
-def _directed(
-    function: Callable[..., Array], dim: int, reverse: bool
-) -> Callable[..., Array]:
+def _directed(function: Callable[..., Array], dim: int, reverse: bool) -> Callable[..., Array]:
     """``function`` run from the end of the axis to its beginning if ``reverse``."""
     if not reverse:
         return function

@@ -165,9 +165,7 @@ def _widths(y: Any, x: Any, dim: int, function: str) -> Any:
     """The distances between neighbouring sample points, shaped to multiply with ``y``."""
     if x.ndim == 1:
         if x.shape[0] != y.shape[dim]:
-            raise RuntimeError(
-                f"{function}: There must be one `x` value for each sample point"
-            )
+            raise RuntimeError(f"{function}: There must be one `x` value for each sample point")
         return diff(x).reshape((-1,) + (1,) * (y.ndim - dim - 1))
     return diff(x, dim=dim - y.ndim)
 

@@ -90,9 +90,7 @@ searchsorted = Op(
 # histograms ------------------------------------------------------------------------------------
 
 
-def _histc_kernel(
-    spec: Spec, bins: int, low: float, high: float
-) -> Callable[[Array], Array]:
+def _histc_kernel(spec: Spec, bins: int, low: float, high: float) -> Callable[[Array], Array]:
     out, compute = spec.out.dtype.numpy, numpy_compute(spec.out.dtype)
 
     def count(x: Array) -> Array:
@@ -105,7 +103,8 @@ def _histc_kernel(
         if not (np.isfinite(first) and np.isfinite(last)):
             raise RuntimeError(f"torch.histc: range of [{first:g}, {last:g}] is not finite")
         inside = x[(x >= first) & (x <= last)]
-        place = ((inside - compute.type(first)) / compute.type(last - first) * bins).astype(np.int64)
+        share = (inside - compute.type(first)) / compute.type(last - first)
+        place = (share * bins).astype(np.int64)
         return np.bincount(np.minimum(place, bins - 1), minlength=bins).astype(out)
 
     return count
@@ -129,9 +128,7 @@ histc = Op(
 )
 
 
-def _histogram_infer(
-    input: Meta, edges: Meta, weight: Meta | None, density: bool
-) -> Meta:
+def _histogram_infer(input: Meta, edges: Meta, weight: Meta | None, density: bool) -> Meta:
     _require_kind(input, (FLOATING,), "histogramdd")
     if edges.dtype is not input.dtype:
         raise RuntimeError(
@@ -205,9 +202,7 @@ Unique = tuple[Array, Array, Array]
 
 def unique_elements(x: Array) -> Unique:
     """The distinct elements in rising order, where each element of ``x`` is, and their counts."""
-    values, inverse, counts = np.unique(
-        x, return_inverse=True, return_counts=True, equal_nan=False
-    )
+    values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, equal_nan=False)
     return values, inverse.reshape(x.shape), counts
 
 

@@ -127,8 +127,9 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
 
 
 _HISTC = (
-    S(t(20, grad=False, dtype="float32")), S(t(3, 4, grad=False), 5), S(t(20, grad=False), bins=4, min=-1, max=1),
-    S(t(3, values=[1.0, 1.0, 1.0], grad=False), 3), S(t(0, grad=False), 3),
+    S(t(20, grad=False, dtype="float32")), S(t(3, 4, grad=False), 5),
+    S(t(20, grad=False), bins=4, min=-1, max=1), S(t(3, values=[1.0, 1.0, 1.0], grad=False), 3),
+    S(t(0, grad=False), 3),
 )  # fmt: skip
 
 
@@ -237,13 +238,14 @@ def _is_right(right: bool, side: Any) -> bool:
     return bool(side == "right")
 
 
+_SORTED_ROWS = t(2, 3, values=[[0.0, 1.0, 2.0], [-1.0, 0.0, 1.0]], grad=False)
 _SORTED = t(4, values=[-1.0, 0.0, 0.5, 1.0], grad=False)
 
 
 @composite(
     samples=(S(_SORTED, t(3, 2, grad=False)), S(_SORTED, t(3, grad=False), right=True),
              S(_SORTED, 0.5), S(_SORTED, t(3, grad=False), out_int32=True, side="right"),
-             S(t(2, 3, values=[[0.0, 1.0, 2.0], [-1.0, 0.0, 1.0]], grad=False), t(2, 2, grad=False)),
+             S(_SORTED_ROWS, t(2, 2, grad=False)),
              S(t(2, values=[1.0, 0.0], grad=False), t(3, grad=False), sorter=ti(2, values=[1, 0]))),
 )  # fmt: skip
 def searchsorted(
@@ -279,9 +281,7 @@ def searchsorted(
     samples=(S(t(3, 2, grad=False), _SORTED), S(t(3, grad=False), _SORTED, right=True),
              S(0.5, _SORTED)),
 )  # fmt: skip
-def bucketize(
-    input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False
-) -> Any:
+def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
     """The number of the bucket each element falls into.
 
     Args:
@@ -297,7 +297,7 @@ def bucketize(
     tensor([0, 1, 3])
     """
     if boundaries.ndim != 1:
-        raise RuntimeError(
-            f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})"
-        )
-    return hooks.record(search.searchsorted, (boundaries, input, None), (bool(right), bool(out_int32)))
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
+    return hooks.record(
+        search.searchsorted, (boundaries, input, None), (bool(right), bool(out_int32))
+    )

@@ -69,9 +69,7 @@ def _softmax_finish(moved: Array, powers: Array, total: Callable[[Array], Array]
     return made
 
 
-def _log_softmax_finish(
-    moved: Array, powers: Array, total: Callable[[Array], Array]
-) -> Array:
+def _log_softmax_finish(moved: Array, powers: Array, total: Callable[[Array], Array]) -> Array:
     moved -= np.log(total(np.asarray(powers)))
     return moved
 

@@ -70,9 +70,7 @@ def log_softmax(input: Any, dim: Any = None, dtype: Any = None) -> Any:
 
 
 @composite(name="softmax", namespaces=("nn.functional",), samples=_SAMPLES)
-def functional_softmax(
-    input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None
-) -> Any:
+def functional_softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """Exponentials along ``dim``, divided by their sum.
 
     Args:

@@ -127,7 +127,9 @@ def _one(op: Op, kind: Any, input: Any, dim: int, keepdim: bool, *first: Any) ->
     return kind(*hooks.record(op, (input,), (*first, axis, keepdim)))
 
 
-@composite(method=True, samples=(S(_DISTINCT, 2), S(_DISTINCT, 4, 1, True), S(t(2, 5, 3), 2, 1), S(t(), 1)))
+@composite(
+    method=True, samples=(S(_DISTINCT, 2), S(_DISTINCT, 4, 1, True), S(t(2, 5, 3), 2, 1), S(t(), 1))
+)
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The ``k``-th smallest element along ``dim`` (counted from 1), and where it stands.
 
@@ -196,4 +198,3 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
     indices=tensor(2))
     """
     return _one(records.mode, return_types.mode, input, dim, keepdim)
-

@@ -34,9 +34,7 @@ def _infer(input: Meta, dims: Shape, correction: float, keepdim: bool) -> Meta:
     return make_meta(reduced_shape(tuple(input.shape), dims, keepdim), input.dtype.to_real())
 
 
-def _pair_infer(
-    input: Meta, dims: Shape, correction: float, keepdim: bool
-) -> tuple[Meta, Meta]:
+def _pair_infer(input: Meta, dims: Shape, correction: float, keepdim: bool) -> tuple[Meta, Meta]:
     first = _infer(input, dims, correction, keepdim)
     return first, make_meta(tuple(first.shape), input.dtype)
 

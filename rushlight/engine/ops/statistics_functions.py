@@ -150,15 +150,14 @@ def _check_weights(weights: Any, name: str, count: int, category: int) -> None:
         )
 
 
-_COV = (S(t(3, 5)), S(t(5)), S(t(3, 5), correction=0), S(t(3, 5, grad=False), fweights=ti(5, low=1, high=4)),
+_COV = (S(t(3, 5)), S(t(5)), S(t(3, 5), correction=0),
+        S(t(3, 5, grad=False), fweights=ti(5, low=1, high=4)),
         S(t(3, 5, grad=False), aweights=t(5, low=0.5, grad=False)), S(tc(2, 4)),
         S(t(3, 5), fweights=ti(5, low=1, high=4), aweights=t(5, low=0.5, grad=False)))  # fmt: skip
 
 
 @composite(method=True, samples=_COV)
-def cov(
-    input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None
-) -> Any:
+def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     """The covariances of the rows of ``input``; its columns are the observations.
 
     Args:

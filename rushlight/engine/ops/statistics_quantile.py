@@ -70,9 +70,7 @@ def _pick(ordered: Any, ranks: Any, interpolation: str) -> Any:
     return lower + weight * (at(ranks.ceil()) - lower)
 
 
-def _quantile(
-    input: Any, q: Any, dim: Any, keepdim: bool, interpolation: str, name: str
-) -> Any:
+def _quantile(input: Any, q: Any, dim: Any, keepdim: bool, interpolation: str, name: str) -> Any:
     meta = tensor_meta(input, name)
     if meta.numel == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty")

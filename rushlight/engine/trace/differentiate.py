@@ -64,6 +64,9 @@ class AccumulateGrad:
         """The name PyTorch prints."""
         return "AccumulateGrad"
 
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
     def output_meta(self, number: int) -> Meta:
         """What is known of the leaf."""
         leaf = self._leaf()

@@ -120,6 +120,9 @@ class GradNode:
         """The name PyTorch prints, such as ``AddBackward0``."""
         return type(self).__name__
 
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         """The nodes the gradients go to, with the number of their output."""
@@ -234,7 +237,8 @@ def node_class(spec: Spec) -> type[GradNode]:
         if "Backward" not in name and name not in ("NotImplemented", "CopySlices"):
             name += "Backward0"
         if name not in op.node_classes:
-            op.node_classes[name] = type(name, (GradNode,), {"__slots__": ()})
+            body = {"__slots__": (), "fills_missing": op.fills_missing}
+            op.node_classes[name] = type(name, (GradNode,), body)
         spec.node_class = op.node_classes[name]
     made: type[GradNode] = spec.node_class
     return made

@@ -71,6 +71,8 @@ def overflow() -> None:
     that the traces of such a loop are all the same and not one for every place in the loop.
     """
     trace = here.trace
+    if not trace.values:
+        return
     spec, slot = trace.state.key[0], trace.slot
     patience = 2 * trace.limit - slot.base if trace.limit > slot.base else -1
     if spec is slot.turn or slot.turn is None or len(trace.values) > patience:

@@ -148,7 +148,15 @@ class ReLU6(Hardtanh):
         return ""
 
 
-class Hardsigmoid(_Inplace):
+class _Silent(_Inplace):
+    """An activation that prints without its argument, as PyTorch has it."""
+
+    def extra_repr(self) -> str:
+        """Nothing."""
+        return ""
+
+
+class Hardsigmoid(_Silent):
     """``relu6(x + 3) / 6``.
 
     >>> import rushlight as torch
@@ -159,10 +167,6 @@ class Hardsigmoid(_Inplace):
     def forward(self, input: Any) -> Any:
         """Apply it element by element."""
         return F.hardsigmoid(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        """PyTorch shows nothing here."""
-        return ""
 
 
 class SiLU(_Inplace):
@@ -191,7 +195,7 @@ class Mish(_Inplace):
         return F.mish(input, self.inplace)
 
 
-class Hardswish(Hardsigmoid):
+class Hardswish(_Silent):
     """``x relu6(x + 3) / 6``, from Howard and others, Searching for MobileNetV3, 2019.
 
     >>> import rushlight as torch
@@ -204,7 +208,18 @@ class Hardswish(Hardsigmoid):
         return F.hardswish(input, self.inplace)
 
 
-class ELU(_Inplace):
+class _Exponential(_Inplace):
+    """An activation with a parameter ``alpha``."""
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.alpha = alpha
+
+    def _shown(self) -> str:
+        return f"alpha={self.alpha}"
+
+
+class ELU(_Exponential):
     """``x`` where it is positive, else ``alpha (exp(x) - 1)``.
 
     >>> import rushlight as torch
@@ -212,19 +227,12 @@ class ELU(_Inplace):
     tensor([0., 2.])
     """
 
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__(inplace)
-        self.alpha = alpha
-
     def forward(self, input: Any) -> Any:
         """Apply it element by element."""
         return F.elu(input, self.alpha, self.inplace)
 
-    def _shown(self) -> str:
-        return f"alpha={self.alpha}"
 
-
-class CELU(ELU):
+class CELU(_Exponential):
     """``x`` where it is positive, else ``alpha (exp(x / alpha) - 1)``.
 
     >>> import rushlight as torch

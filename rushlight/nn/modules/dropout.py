@@ -8,7 +8,7 @@ from rushlight.nn import functional as F
 from rushlight.nn.modules.module import Module
 
 
-class _Dropout(Module):
+class _DropoutNd(Module):
     """Zeroes with probability ``p`` in training, does nothing in evaluation."""
 
     __constants__ = ["p", "inplace"]
@@ -30,7 +30,7 @@ class _Dropout(Module):
         return f"p={self.p}, inplace={self.inplace}"
 
 
-class Dropout(_Dropout):
+class Dropout(_DropoutNd):
     """Zero each number with probability ``p`` in training, and scale the others up.
 
     From Hinton and others, Improving neural networks by preventing co-adaptation of feature
@@ -44,25 +44,25 @@ class Dropout(_Dropout):
     _function = "dropout"
 
 
-class Dropout1d(_Dropout):
+class Dropout1d(_DropoutNd):
     """Zero whole channels of signals (N, C, L) or (C, L) with probability ``p`` in training."""
 
     _function = "dropout1d"
 
 
-class Dropout2d(_Dropout):
+class Dropout2d(_DropoutNd):
     """Zero whole channels of images (N, C, H, W) with probability ``p`` in training."""
 
     _function = "dropout2d"
 
 
-class Dropout3d(_Dropout):
+class Dropout3d(_DropoutNd):
     """Zero whole channels of volumes (N, C, D, H, W) with probability ``p`` in training."""
 
     _function = "dropout3d"
 
 
-class AlphaDropout(_Dropout):
+class AlphaDropout(_DropoutNd):
     """Dropout that keeps mean and variance after ``SELU`` (Klambauer and others, 2017)."""
 
     def forward(self, input: Any) -> Any:
@@ -70,7 +70,7 @@ class AlphaDropout(_Dropout):
         return F.alpha_dropout(input, self.p, self.training)
 
 
-class FeatureAlphaDropout(_Dropout):
+class FeatureAlphaDropout(_DropoutNd):
     """``AlphaDropout`` of whole channels."""
 
     def forward(self, input: Any) -> Any:

@@ -12,7 +12,26 @@ from rushlight.nn.modules.utils import fill_in
 from rushlight.nn.parameter import Parameter
 
 
-class LocalResponseNorm(Module):
+class _ResponseNorm(Module):
+    """Divides each number by the strength of its neighbours among the channels."""
+
+    def __init__(self, size: int, alpha: float, beta: float, k: float) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Any) -> Any:
+        """(N, C, *) to the same shape."""
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return fill_in("{size}, alpha={alpha}, beta={beta}, k={k}", self)
+
+
+class LocalResponseNorm(_ResponseNorm):
     """Divide each number by the strength of its neighbours among the channels.
 
     Args:
@@ -31,22 +50,10 @@ class LocalResponseNorm(Module):
     def __init__(
         self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
     ) -> None:
-        super().__init__()
-        self.size = size
-        self.alpha = alpha
-        self.beta = beta
-        self.k = k
-
-    def forward(self, input: Any) -> Any:
-        """(N, C, *) to the same shape."""
-        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return fill_in("{size}, alpha={alpha}, beta={beta}, k={k}", self)
+        super().__init__(size, alpha, beta, k)
 
 
-class CrossMapLRN2d(LocalResponseNorm):
+class CrossMapLRN2d(_ResponseNorm):
     """The older name of ``LocalResponseNorm`` for images."""
 
     def __init__(

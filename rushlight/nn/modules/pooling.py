@@ -9,7 +9,7 @@ from rushlight.nn.modules.module import Module
 from rushlight.nn.modules.utils import fill_in, repeat
 
 
-class _MaxPool(Module):
+class _MaxPoolNd(Module):
     """The greatest number of each window."""
 
     _function = ""
@@ -47,7 +47,7 @@ class _MaxPool(Module):
         )
 
 
-class MaxPool1d(_MaxPool):
+class MaxPool1d(_MaxPoolNd):
     """The greatest number of each window of signals (N, C, L).
 
     Args:
@@ -68,7 +68,7 @@ class MaxPool1d(_MaxPool):
     _function = "max_pool1d"
 
 
-class MaxPool2d(_MaxPool):
+class MaxPool2d(_MaxPoolNd):
     """The greatest number of each window of images (N, C, H, W); arguments as for ``MaxPool1d``.
 
     >>> import rushlight as torch
@@ -79,7 +79,7 @@ class MaxPool2d(_MaxPool):
     _function = "max_pool2d"
 
 
-class MaxPool3d(_MaxPool):
+class MaxPool3d(_MaxPoolNd):
     """The greatest number of each window of volumes; arguments as for ``MaxPool1d``.
 
     >>> import rushlight as torch
@@ -90,7 +90,7 @@ class MaxPool3d(_MaxPool):
     _function = "max_pool3d"
 
 
-class _MaxUnpool(Module):
+class _MaxUnpoolNd(Module):
     """Puts pooled numbers back where they came from, zeros elsewhere."""
 
     _axes = 0
@@ -112,7 +112,7 @@ class _MaxUnpool(Module):
         return fill_in("kernel_size={kernel_size}, stride={stride}, padding={padding}", self)
 
 
-class MaxUnpool1d(_MaxUnpool):
+class MaxUnpool1d(_MaxUnpoolNd):
     """Undoes ``MaxPool1d`` as far as that is possible.
 
     >>> import rushlight as torch
@@ -124,19 +124,27 @@ class MaxUnpool1d(_MaxUnpool):
     _axes = 1
 
 
-class MaxUnpool2d(_MaxUnpool):
+class MaxUnpool2d(_MaxUnpoolNd):
     """Undoes ``MaxPool2d`` as far as that is possible."""
 
     _axes = 2
 
 
-class MaxUnpool3d(_MaxUnpool):
+class MaxUnpool3d(_MaxUnpoolNd):
     """Undoes ``MaxPool3d`` as far as that is possible."""
 
     _axes = 3
 
 
-class AvgPool1d(Module):
+class _AvgPoolNd(Module):
+    """The mean of each window."""
+
+    def extra_repr(self) -> str:
+        """The windows."""
+        return fill_in("kernel_size={kernel_size}, stride={stride}, padding={padding}", self)
+
+
+class AvgPool1d(_AvgPoolNd):
     """The mean of each window of signals (N, C, L).
 
     Args:
@@ -175,23 +183,11 @@ class AvgPool1d(Module):
             self.count_include_pad,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        """The windows."""
-        return fill_in("kernel_size={kernel_size}, stride={stride}, padding={padding}", self)
 
+class _DividedAvgPool(_AvgPoolNd):
+    """The sum of each window, divided by its size or by another number."""
 
-class AvgPool2d(Module):
-    """The mean of each window of images (N, C, H, W).
-
-    ``divisor_override`` is what the sum is divided by; the other arguments are those of
-    ``AvgPool1d``.
-
-    >>> import rushlight as torch
-    >>> torch.nn.AvgPool2d(2)(torch.ones(1, 4, 4)).shape
-    torch.Size([1, 2, 2])
-    """
-
-    _function = "avg_pool2d"
+    _function = ""
 
     def __init__(
         self,
@@ -217,12 +213,22 @@ class AvgPool2d(Module):
             self.count_include_pad, self.divisor_override,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        """The windows."""
-        return fill_in("kernel_size={kernel_size}, stride={stride}, padding={padding}", self)
+
+class AvgPool2d(_DividedAvgPool):
+    """The mean of each window of images (N, C, H, W).
+
+    ``divisor_override`` is what the sum is divided by; the other arguments are those of
+    ``AvgPool1d``.
+
+    >>> import rushlight as torch
+    >>> torch.nn.AvgPool2d(2)(torch.ones(1, 4, 4)).shape
+    torch.Size([1, 2, 2])
+    """
+
+    _function = "avg_pool2d"
 
 
-class AvgPool3d(AvgPool2d):
+class AvgPool3d(_DividedAvgPool):
     """The mean of each window of volumes; arguments as for ``AvgPool2d``.
 
     >>> import rushlight as torch
@@ -291,7 +297,7 @@ class FractionalMaxPool3d(_FractionalMaxPool):
     _axes = 3
 
 
-class _LPPool(Module):
+class _LPPoolNd(Module):
     """The power mean of each window."""
 
     _function = ""
@@ -320,7 +326,7 @@ class _LPPool(Module):
         )
 
 
-class LPPool1d(_LPPool):
+class LPPool1d(_LPPoolNd):
     """``sum(x^p)^(1/p)`` of each window of signals.
 
     >>> import rushlight as torch
@@ -331,19 +337,19 @@ class LPPool1d(_LPPool):
     _function = "lp_pool1d"
 
 
-class LPPool2d(_LPPool):
+class LPPool2d(_LPPoolNd):
     """``sum(x^p)^(1/p)`` of each window of images."""
 
     _function = "lp_pool2d"
 
 
-class LPPool3d(_LPPool):
+class LPPool3d(_LPPoolNd):
     """``sum(x^p)^(1/p)`` of each window of volumes."""
 
     _function = "lp_pool3d"
 
 
-class _AdaptivePool(Module):
+class _AdaptivePoolNd(Module):
     """Pooling to an output of a given size."""
 
     _function = ""
@@ -361,7 +367,11 @@ class _AdaptivePool(Module):
         return f"output_size={self.output_size}"
 
 
-class _AdaptiveMaxPool(_AdaptivePool):
+class _AdaptiveAvgPoolNd(_AdaptivePoolNd):
+    """The mean of each window."""
+
+
+class _AdaptiveMaxPoolNd(_AdaptivePoolNd):
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__(output_size)
         self.return_indices = return_indices
@@ -371,7 +381,7 @@ class _AdaptiveMaxPool(_AdaptivePool):
         return getattr(F, self._function)(input, self.output_size, self.return_indices)
 
 
-class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """Max pooling of signals to ``output_size`` places.
 
     >>> import rushlight as torch
@@ -382,19 +392,19 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     _function = "adaptive_max_pool1d"
 
 
-class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """Max pooling of images to ``output_size``; ``None`` keeps an axis as it is."""
 
     _function = "adaptive_max_pool2d"
 
 
-class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """Max pooling of volumes to ``output_size``."""
 
     _function = "adaptive_max_pool3d"
 
 
-class AdaptiveAvgPool1d(_AdaptivePool):
+class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """Average pooling of signals to ``output_size`` places.
 
     >>> import rushlight as torch
@@ -405,7 +415,7 @@ class AdaptiveAvgPool1d(_AdaptivePool):
     _function = "adaptive_avg_pool1d"
 
 
-class AdaptiveAvgPool2d(_AdaptivePool):
+class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """Average pooling of images to ``output_size``; ``None`` keeps an axis as it is.
 
     >>> import rushlight as torch
@@ -416,7 +426,7 @@ class AdaptiveAvgPool2d(_AdaptivePool):
     _function = "adaptive_avg_pool2d"
 
 
-class AdaptiveAvgPool3d(_AdaptivePool):
+class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """Average pooling of volumes to ``output_size``."""
 
     _function = "adaptive_avg_pool3d"

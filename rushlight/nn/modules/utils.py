@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -17,9 +17,20 @@ def repeat(value: Any, count: int) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, Iterable) else (value,) * count
 
 
-def as_tuple(value: Any) -> Any:
-    """A list of sizes as a tuple; anything else as it is."""
-    return tuple(value) if isinstance(value, list) else value
+def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple[Any, ...]]:
+    """``repeat`` for a fixed count; libraries written for PyTorch import these from here."""
+
+    def parse(x: Any) -> tuple[Any, ...]:
+        return repeat(x, n)
+
+    parse.__name__ = name
+    return parse
+
+
+_single = _ntuple(1, "_single")
+_pair = _ntuple(2, "_pair")
+_triple = _ntuple(3, "_triple")
+_quadruple = _ntuple(4, "_quadruple")
 
 
 def fill_in(text: str, module: Any) -> str:

@@ -102,7 +102,8 @@ def test_python_numbers_are_inputs() -> None:
     (x * 2.0 + 1.0).tolist()
     with Made() as made:
         for i in range(10):
-            assert (x * float(i) + 0.5 * i).tolist() == [0.5 * i + i * n for n in range(3)]
+            found = (x * float(i) + 0.5 * i).tolist()  # in an assert pytest would hold a part
+            assert found == [0.5 * i + i * n for n in range(3)]
     assert (made.states, made.programs) == (0, 0)
 
 
