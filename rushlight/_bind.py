@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rushlight._api import api, inplace_form
@@ -49,18 +50,26 @@ def _bind_operators() -> None:
         setattr(Tensor, f"__{dunder}__", binary(op, operator=True))
         setattr(Tensor, f"__r{dunder}__", binary(op, operator=True, swap=True))
         setattr(Tensor, f"__i{dunder}__", inplace_form(binary(op), f"{name}_"))
-    # PyTorch has an operator of its own for numbers minus tensors
-    Tensor.__rsub__ = binary(Op.registry["rsub"], operator=True)  # type: ignore[attr-defined]
     for dunder, name in _COMPARE.items():
         setattr(Tensor, f"__{dunder}__", binary(Op.registry[name], operator=True))
     for dunder, name in _UNARY.items():
         setattr(Tensor, f"__{dunder}__", unary(Op.registry[name]))
-    Tensor.__matmul__ = _matmul  # type: ignore[attr-defined]
-    Tensor.__rmatmul__ = _reflected_matmul  # type: ignore[attr-defined]
-    Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
-    Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
-    Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
-    Tensor.__hash__ = lambda self: id(self)  # type: ignore[method-assign]
+    for dunder, function in _special_methods().items():
+        setattr(Tensor, f"__{dunder}__", function)
+
+
+def _special_methods() -> dict[str, Callable[..., Any]]:
+    """What Python calls on a tensor, besides the operators made one by one from the records."""
+    return {
+        "rsub": binary(Op.registry["rsub"], operator=True),  # PyTorch has one for number - tensor
+        "matmul": _matmul,
+        "rmatmul": _reflected_matmul,
+        "getitem": getitem,
+        "setitem": setitem,
+        "pos": lambda self: self,
+        "repr": tensor_repr,
+        "format": tensor_format,
+    }
 
 
 def _matmul(self: Any, other: Any) -> Any:
@@ -72,14 +81,10 @@ def _reflected_matmul(self: Any, other: Any) -> Any:
 
 
 def _bind_methods() -> None:
-    for name, function in api.methods.items():
-        setattr(Tensor, name, function)
-    for name, function in {**METHODS, **RESIZE_METHODS}.items():
+    for name, function in {**api.methods, **METHODS, **RESIZE_METHODS}.items():
         setattr(Tensor, name, function)
     for name, getter in _PROPERTIES.items():
         setattr(Tensor, name, property(api.methods[getter], api.methods.get(f"_set_{name}")))
-    Tensor.__repr__ = tensor_repr  # type: ignore[method-assign]
-    Tensor.__format__ = tensor_format  # type: ignore[method-assign]
 
 
 def namespace(name: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._tensor import Tensor, shared_tensor, tensor_of_array
+from rushlight._arrays import shared_tensor, tensor_of_array
+from rushlight._tensor import Tensor
 from rushlight.engine.core.device import require_device
 from rushlight.engine.core.dtype import (
     FLOATING,

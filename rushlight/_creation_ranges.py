@@ -10,7 +10,8 @@ import numpy as np
 
 from rushlight._creation_data import as_dtype, finish
 from rushlight._creation_fill import store
-from rushlight._tensor import Tensor, tensor_of_array
+from rushlight._arrays import tensor_of_array
+from rushlight._tensor import Tensor
 from rushlight.engine.core.dtype import (
     COMPLEX,
     SCALAR_NAMES,

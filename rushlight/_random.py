@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._tensor import Tensor, tensor_of_array
+from rushlight._arrays import tensor_of_array
+from rushlight._tensor import Tensor
 from rushlight.engine.core import (
     sampling,
     sampling_distributions,

@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,7 +67,26 @@ _REBUILD_TENSOR = _Named("torch._utils", "_rebuild_tensor_v2")
 _REBUILD_PARAMETER = _Named("torch._utils", "_rebuild_parameter")
 
 
-class _Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
+if TYPE_CHECKING:
+
+    class _PlainPickler:
+        """The pickler written in Python, whose methods no stub describes."""
+
+        dispatch: dict[type, Callable[..., None]]
+        memo: dict[int, Any]
+        write: Callable[[bytes], Any]
+
+        def __init__(self, file: Any, protocol: int) -> None: ...
+        def dump(self, obj: Any) -> None: ...
+        def memoize(self, obj: Any) -> None: ...
+        def save(self, obj: Any, save_persistent_id: bool = True) -> None: ...
+        def save_reduce(self, func: Any, args: Any, *rest: Any, obj: Any, **more: Any) -> None: ...
+
+else:
+    _PlainPickler = pickle._Pickler
+
+
+class _Pickler(_PlainPickler):
     """Writes tensors by PyTorch's names; the bytes of their storages are collected aside."""
 
     def __init__(self, file: Any, protocol: int) -> None:
@@ -86,22 +105,24 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
             return self._reduce_tensor(obj)
         return NotImplemented
 
-    def save(self, obj: Any, save_persistent_id: bool = True) -> Any:
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         if isinstance(obj, _Named):
             self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())
-            return None
+            return
         if isinstance(obj, dtype):
             self.write(pickle.GLOBAL + f"torch\n{obj.name}\n".encode())
-            return None
+            return
         if isinstance(obj, Tensor) and self.memo.get(id(obj)) is None:
             self.save_reduce(*self._reduce_tensor(obj), obj=obj)
-            return None
+            return
         if isinstance(obj, Size):
-            return self.save_reduce(_Named("torch", "Size"), (tuple(obj),), obj=obj)
+            self.save_reduce(_Named("torch", "Size"), (tuple(obj),), obj=obj)
+            return
         if isinstance(obj, device):
-            arguments = (obj.type,) if obj.index is None else (obj.type, obj.index)
-            return self.save_reduce(_Named("torch", "device"), arguments, obj=obj)
-        return super().save(obj, save_persistent_id)
+            arguments: Any = (obj.type,) if obj.index is None else (obj.type, obj.index)
+            self.save_reduce(_Named("torch", "device"), arguments, obj=obj)
+            return
+        super().save(obj, save_persistent_id)
 
     def save_reduce(self, func: Any, args: Any, *rest: Any, obj: Any = None, **more: Any) -> None:
         if isinstance(func, _Named):
@@ -138,13 +159,13 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
     def _reduce_tensor(self, tensor: Any) -> tuple[Any, ...]:
         record, offset = self._record(tensor)
         requires = bool(tensor.requires_grad and tensor.is_leaf)
-        arguments = (
+        arguments: tuple[Any, ...] = (
             record, int(offset), tuple(tensor.shape), tuple(tensor.stride()), requires,
             OrderedDict(),
         )  # fmt: skip
         if type(tensor).__name__ == "Parameter":
-            plain = (_REBUILD_TENSOR, (*arguments[:4], False, OrderedDict()))
-            return _REBUILD_PARAMETER, (_Reduced(*plain), requires, OrderedDict())
+            plain = _Reduced(_REBUILD_TENSOR, (*arguments[:4], False, OrderedDict()))
+            return _REBUILD_PARAMETER, (plain, requires, OrderedDict())
         return _REBUILD_TENSOR, arguments
 
 
@@ -160,7 +181,7 @@ def _save_reduced(pickler: _Pickler, obj: _Reduced) -> None:
     pickler.save_reduce(obj.function, obj.arguments)
 
 
-_Pickler.dispatch = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+_Pickler.dispatch = dict(_PlainPickler.dispatch)
 _Pickler.dispatch[_Reduced] = _save_reduced
 
 

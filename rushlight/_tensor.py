@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rushlight._arrays import legacy_constructor, tensor_of_array, value_of_array
 from rushlight.engine.core.device import CPU, device, require_device
 from rushlight.engine.core.dtype import (
     FLOATING,
@@ -49,7 +50,7 @@ class Tensor(TensorBase, _Methods):
     __array_priority__ = 1000
 
     def __new__(cls, *data: Any, **options: Any) -> Any:
-        made = _legacy_constructor(data, options)
+        made = legacy_constructor(data, options)
         if cls is not Tensor:
             made = made.as_subclass(cls)
         return made
@@ -441,11 +442,11 @@ class Tensor(TensorBase, _Methods):
 
     def as_subclass(self, cls: type) -> Any:
         """The same tensor as an object of a subclass."""
-        made = object.__new__(cls)
+        made: Any = object.__new__(cls)
         made.__dict__.update(self.__dict__)
         if self._edge is not None and self._edge[0].is_leaf_node:
-            made._edge = None  # type: ignore[attr-defined]
-            made.requires_grad_()  # type: ignore[attr-defined]
+            made._edge = None
+            made.requires_grad_()
         return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -486,52 +487,11 @@ def _own_copy(tensor: Tensor) -> Value:
 
 def _rebuild(array: np.ndarray, found: dtype, requires_grad: bool, kind: type) -> Any:
     """Make a tensor again from what ``pickle`` kept of it."""
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     made._value = value_of_array(array, found)
     if requires_grad:
         made.requires_grad_()
     return made
-
-
-def value_of_array(array: np.ndarray, found: dtype | None = None) -> Value:
-    """A ready value that owns ``array`` (any strides that are whole, non-negative elements)."""
-    found = found or from_numpy_dtype(array.dtype)
-    size = array.itemsize
-    if array.flags.c_contiguous:
-        return Value(make_meta(array.shape, found), -1, array)
-    strides = tuple(s // size for s in array.strides)
-    return Value(strided_meta(array.shape, strides, found), -1, array)
-
-
-def tensor_of_array(array: np.ndarray) -> Tensor:
-    """A tensor that owns ``array``."""
-    return wrap(value_of_array(array))  # type: ignore[no-any-return]
-
-
-def shared_tensor(array: np.ndarray) -> Tensor:
-    """A tensor over memory that the outside keeps writing to and reading from."""
-    value = value_of_array(array.view())
-    value.pos = SHARED
-    made: Tensor = wrap(value)
-    views.storage_of(made)
-    return made
-
-
-def _legacy_constructor(data: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    if options.get("device") not in (None, "cpu", CPU):
-        require_device(options["device"])
-    found = get_default_dtype()
-    if len(data) == 1 and isinstance(data[0], TensorBase):
-        return views.share(data[0])
-    if len(data) == 1 and not isinstance(data[0], int):
-        if isinstance(data[0], Size):
-            return tensor_of_array(np.zeros(tuple(data[0]), found.numpy))
-        if isinstance(data[0], (float, complex)):
-            raise TypeError(f"new(): data must be a sequence (got {type(data[0]).__name__})")
-        if isinstance(data[0], str):
-            raise TypeError("new(): invalid data type 'str'")
-        return tensor_of_array(np.array(data[0], dtype=found.numpy))
-    return tensor_of_array(np.zeros(data or (0,), found.numpy))
 
 
 mode.tensor = Tensor

@@ -1,5 +1,7 @@
 """Generators and seeds: ``torch.random``."""
 
+from __future__ import annotations
+
 from rushlight._random import (
     default_generator as default_generator,
     fork_rng as fork_rng,

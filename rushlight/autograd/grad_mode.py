@@ -39,7 +39,8 @@ class _GradMode:
 
     def __call__(self, function: F) -> F:
         if inspect.isclass(function):
-            function.__init__ = self(function.__init__)  # type: ignore[misc]
+            decorated: Any = function
+            decorated.__init__ = self(decorated.__init__)
             return function
         if inspect.isgeneratorfunction(function):
             return self._wrap_generator(function)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._tensor import tensor_of_array
+from rushlight._arrays import tensor_of_array
 from rushlight.autograd.grad_mode import enable_grad, no_grad
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.trace.backward import as_tuple, grad

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._tensor import Tensor, tensor_of_array
+from rushlight._arrays import tensor_of_array
+from rushlight._tensor import Tensor
 from rushlight.engine.trace import views
 from rushlight.optim.optimizer import (
     Closure,

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 from zlib import crc32
 
@@ -18,7 +19,8 @@ import numpy as np
 
 import rushlight
 from rushlight._api import api
-from rushlight._tensor import tensor_of_array
+from rushlight._bind import _PROPERTIES
+from rushlight._arrays import tensor_of_array
 from rushlight.engine.core import dtype as dtypes
 from rushlight.engine.ir.op import Composite, Op, Record
 from rushlight.engine.ir.samples import Sample, T
@@ -58,12 +60,29 @@ class Face:
 
     @property
     def writes(self) -> bool:
-        """Whether the operator is itself one that writes to its first argument."""
-        return self.record.public_name.endswith("_") or self.name in WRITERS
+        """Whether the operator itself writes to its first argument; it is called on a copy."""
+        return _writes(self.record)
 
 
 #: Operators that write without a name ending in an underscore.
-WRITERS = {"Tensor.__ipow__"}
+WRITERS = {"__ipow__"}
+
+
+def _writes(record: Record) -> bool:
+    name = record.public_name
+    return name in WRITERS or (name.endswith("_") and not name.endswith("__") and name != "type_")
+
+
+def _on_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that writes to its first argument, called on a copy of it."""
+
+    def call(first: Any, *args: Any, **kwargs: Any) -> Any:
+        target = first.clone()
+        made = function(target, *args, **kwargs)
+        assert made is target, "an in-place function must return the tensor it wrote to"
+        return made
+
+    return call
 
 
 def dotted(root: Any, path: str) -> Any:
@@ -75,6 +94,10 @@ def dotted(root: Any, path: str) -> Any:
     return root
 
 
+#: Methods that stand behind a property, by name.
+PROPERTIES = {method: name for name, method in _PROPERTIES.items()}
+
+
 def _reference(record: Record) -> Callable[..., Any] | None:
     if oracle is None:
         return None
@@ -84,20 +107,30 @@ def _reference(record: Record) -> Callable[..., Any] | None:
         space = record.namespaces[0]
         found = dotted(oracle, record.public_name if space == "torch" else
                        f"{space}.{record.public_name}")  # fmt: skip
+    elif record.method_name in PROPERTIES:
+        return attrgetter(PROPERTIES[record.method_name])
     else:
         found = dotted(oracle.Tensor, record.method_name)
     return found  # type: ignore[no-any-return]
 
 
 def _face(record: Record) -> Face:
+    function: Callable[..., Any]
     if record.namespaces:
         space = record.namespaces[0]
         name = record.public_name if space == "torch" else f"{space}.{record.public_name}"
         function = api.namespaces[space][record.public_name]
+    elif record.method_name in PROPERTIES:
+        name = f"Tensor.{PROPERTIES[record.method_name]}"
+        function = attrgetter(PROPERTIES[record.method_name])
     else:
         name = f"Tensor.{record.method_name}"
         function = getattr(rushlight.Tensor, record.method_name)
-    return Face(record, name, function, _reference(record))
+    reference = _reference(record)
+    if _writes(record):
+        function = _on_a_copy(function)
+        reference = None if reference is None else _on_a_copy(reference)
+    return Face(record, name, function, reference)
 
 
 def faces() -> list[Face]:

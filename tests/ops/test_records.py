@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ops import checks
+from tests.ops import checks, checks_forms
 from tests.ops.harness import faces, oracle, quiet
 
 FACES = faces()
@@ -56,19 +56,19 @@ def test_other_shapes(name: str) -> None:
 @needs_oracle
 @every(lambda face: face.record.inplace)
 def test_inplace(name: str) -> None:
-    check(checks.check_inplace, name)
+    check(checks_forms.check_inplace, name)
 
 
 @every(lambda face: face.record.namespaces and not face.writes)
 def test_out(name: str) -> None:
-    check(checks.check_out, name)
+    check(checks_forms.check_out, name)
 
 
 @every(lambda face: face.record.errors)
 def test_errors(name: str) -> None:
-    check(checks.check_errors, name)
+    check(checks_forms.check_errors, name)
 
 
 @every()
 def test_recorded(name: str) -> None:
-    check(checks.check_recorded, name)
+    check(checks_forms.check_recorded, name)

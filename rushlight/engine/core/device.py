@@ -28,7 +28,8 @@ class device:
         if isinstance(type, device):
             return type
         if isinstance(type, int):
-            type, index = "cuda", type
+            index = type
+            type = "cuda"
         if not isinstance(type, str):
             raise TypeError(f"device(): argument 'type' must be str, not {_class_name(type)}")
         kind, number = _parse(type, index)

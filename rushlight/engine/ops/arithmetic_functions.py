@@ -198,7 +198,7 @@ def positive(input: Any) -> Any:
     return input
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(3)), S(ti(3))))
 def __pos__(self: Any) -> Any:
     """``+self``."""
     return positive(self)

@@ -17,7 +17,7 @@ from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.ir.buffers import empty_strided
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import POINTWISE, Op, Spec, composite, write
-from rushlight.engine.ir.samples import S, t, ti
+from rushlight.engine.ir.samples import S, t, tb, ti
 from rushlight.engine.ops.arithmetic import abs_ as absolute
 from rushlight.engine.ops.arithmetic_functions import float_power
 from rushlight.engine.ops.arithmetic_power import power
@@ -145,7 +145,7 @@ def fill(input: Any, value: Any) -> Any:
     return _filled(fill_op, input, value, broadcast_meta((input._value.meta,), input.dtype))
 
 
-@composite(namespaces=("torch",), method=True)
+@composite(namespaces=("torch",), method=True, samples=(S(t(3, 4), 2.5), S(t(2), t())))
 def fill_(input: Any, value: Any) -> Any:
     """Put ``value`` everywhere, in place.
 
@@ -160,7 +160,7 @@ def fill_(input: Any, value: Any) -> Any:
     return write(input, _filled(fill_into, input, value), "fill_")
 
 
-@composite(namespaces=("torch",), method=True)
+@composite(namespaces=("torch",), method=True, samples=(S(t(3, 4)), S(ti(3))))
 def zero_(input: Any) -> Any:
     """Put 0 everywhere, in place.
 
@@ -188,7 +188,9 @@ def _fitted(source: Any, meta: Meta) -> Any:
     return source
 
 
-@composite(namespaces=(), method=True)
+@composite(
+    namespaces=(), method=True, samples=(S(t(3, 4), t(3, 4)), S(t(3, 4), t(4)), S(t(3), ti(3)))
+)
 def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """Put the contents of ``src`` into the tensor, in place.
 
@@ -218,7 +220,7 @@ def _absolute_(input: Any, name: str) -> Any:
     return write(input, absolute.quick(input), name)
 
 
-@composite(method=True)
+@composite(method=True, samples=(S(t(3, 4)), S(ti(3))))
 def abs_(input: Any) -> Any:
     """The absolute value, in place.
 
@@ -229,7 +231,7 @@ def abs_(input: Any) -> Any:
     return _absolute_(input, "abs_")
 
 
-@composite(method=True)
+@composite(method=True, samples=(S(t(3, 4)),))
 def absolute_(input: Any) -> Any:
     """Another name of ``abs_``.
 
@@ -240,7 +242,7 @@ def absolute_(input: Any) -> Any:
     return _absolute_(input, "absolute_")
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(3, dtype="float64", low=0.1), 1.5),))
 def float_power_(self: Any, exponent: Any) -> Any:
     """``self ** exponent`` in double precision, in place (for tensors of that precision alone).
 
@@ -270,10 +272,11 @@ def _comparison_(op: Op) -> None:
     words = f"``{op.name}``, in place: 1 for true and 0 for false."
     shown = f"torch.tensor([1, 2]).{name}(1).dtype\n    torch.int64"
     compare.__doc__ = f"{words}\n\n    >>> import rushlight as torch\n    >>> {shown}\n    "
-    composite(name=name, namespaces=(), method=True)(compare)
+    samples = (S(t(3, 4), t(4)), S(t(3), 0.5), S(ti(5), ti(5)))
+    composite(name=name, namespaces=(), method=True, samples=samples)(compare)
     alias = ALIASES.get(op.name)
     if alias is not None:
-        composite(name=f"{alias}_", namespaces=(), method=True)(compare)
+        composite(name=f"{alias}_", namespaces=(), method=True, samples=samples)(compare)
 
 
 for _op in (eq, ne, lt, le, gt, ge):
@@ -293,7 +296,9 @@ def _logic_(name: str, function: Callable[..., Any]) -> None:
         f"``{name}``, in place: 1 for true and 0 for false.\n\n"
         f"    >>> import rushlight as torch\n    >>> {shown}\n    "
     )
-    composite(name=f"{name}_", namespaces=(), method=True)(logic)
+    x = t(3, 4, grad=False)
+    samples = (S(x), S(tb(3))) if name == "logical_not" else (S(x, t(4)), S(tb(3), tb(3)))
+    composite(name=f"{name}_", namespaces=(), method=True, samples=samples)(logic)
 
 
 _logic_("logical_and", logical_and)
@@ -302,7 +307,7 @@ _logic_("logical_xor", logical_xor)
 _logic_("logical_not", logical_not)
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(3, low=0.1), 1.5), S(t(3, low=0.1), t(3))))
 def __ipow__(self: Any, other: Any) -> Any:
     """``self **= other``."""
     return write(self, power(self, other), "pow_")

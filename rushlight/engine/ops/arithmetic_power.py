@@ -246,13 +246,13 @@ def _operand(x: Any) -> bool:
     return isinstance(x, (int, float, complex, TensorBase, np.generic))
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(3), 2), S(t(3, low=0.1), t(2, 3))))
 def __pow__(self: Any, other: Any) -> Any:
     """``self ** other``."""
     return power(self, other) if _operand(other) else NotImplemented
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(3), 2.5), S(t(3), t(2, 3, low=0.1))))
 def __rpow__(self: Any, other: Any) -> Any:
     """``other ** self``."""
     return pow_op.quick(other, self) if _operand(other) else NotImplemented

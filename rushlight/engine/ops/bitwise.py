@@ -86,7 +86,7 @@ bitwise_right_shift = pointwise(
 )
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(ti(3, 4)), S(tb(3))))
 def __invert__(self: Any) -> Any:
     """``~self``."""
     if self._value.meta.dtype.category >= FLOATING:

@@ -36,7 +36,12 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     return where_op(condition, input, other)
 
 
-@composite(name="where", namespaces=(), method=True)
+@composite(
+    name="where",
+    namespaces=(),
+    method=True,
+    samples=(S(t(3, 4), tb(3, 4), t(4)), S(t(3), tb(2, 3), 0.5)),
+)
 def where_method(self: Any, condition: Any, other: Any) -> Any:
     """``self`` where ``condition`` is true, ``other`` elsewhere.
 

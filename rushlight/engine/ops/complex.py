@@ -91,13 +91,13 @@ def _set(part: Any, value: Any) -> None:
     write(part, value, "copy_")
 
 
-@composite(name="_real", namespaces=(), method=True)
+@composite(name="_real", namespaces=(), method=True, samples=(S(tc(2, 3)), S(t(3))))
 def _real_property(self: Any) -> Any:
     """The real part, a view of the same memory."""
     return real(self)
 
 
-@composite(name="_imag", namespaces=(), method=True)
+@composite(name="_imag", namespaces=(), method=True, samples=(S(tc(2, 3)),))
 def _imag_property(self: Any) -> Any:
     """The imaginary part, a view of the same memory."""
     return imag(self)

@@ -12,7 +12,7 @@ from rushlight.engine.core.dtype import dtype
 from rushlight.engine.core.shape import contiguous_strides
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import OTHER, POINTWISE, Op, composite
-from rushlight.engine.ir.samples import UNARY, S, t
+from rushlight.engine.ir.samples import UNARY, ErrorSample, S, t, tb, tc, ti
 from rushlight.engine.ops.elementwise import broadcast_meta
 from rushlight.engine.ops.view import as_layout, to_dtype, zeros
 
@@ -73,7 +73,22 @@ def _convert(tensor: Any, wanted: dtype | None, copy: bool) -> Any:
     return clone_op(tensor) if copy else tensor
 
 
-@composite(namespaces=(), method=True, samples=(S(t(3)),))
+@composite(
+    namespaces=(),
+    method=True,
+    samples=(
+        S(t(3)),
+        S(t(3), dtypes.float64),
+        S(t(3), dtypes.int64),
+        S(t(3), ti(1)),
+        S(t(3), "cpu", dtypes.float16),
+        S(t(3), dtypes.float32, False, True),
+        S(t(2, 3), dtype=dtypes.bool_, copy=True),
+    ),
+    errors=(
+        ErrorSample(S(t(3), 1.5), TypeError, "received an invalid combination of arguments"),
+    ),
+)
 def to(self: Any, *args: Any, **kwargs: Any) -> Any:
     """``self`` with another type or on another device (itself where nothing changes).
 
@@ -109,7 +124,7 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
     return _convert(self, wanted, copy)
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(3)),))
 def cpu(self: Any, memory_format: Any = None) -> Any:
     """``self`` in the processor's memory.
 
@@ -127,7 +142,7 @@ def cuda(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
     return self
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(3), ti(2)), S(ti(3), t(2)), S(t(3), t(2))))
 def type_as(self: Any, other: Any) -> Any:
     """``self`` with the type of ``other``.
 
@@ -144,7 +159,7 @@ def _named(name: str, found: dtype) -> None:
 
     convert.__name__ = name
     convert.__doc__ = f"``self`` converted to ``torch.{found.name}``."
-    composite(namespaces=(), method=True)(convert)
+    composite(namespaces=(), method=True, samples=(S(t(2, 3)), S(ti(3)), S(tb(3)), S(tc(2))))(convert)
 
 
 _TYPE_METHODS: dict[str, dtype] = {
@@ -163,7 +178,12 @@ TYPE_NAMES: dict[str, dtype] = {
 }
 
 
-@composite(namespaces=(), method="type")
+@composite(
+    namespaces=(),
+    method="type",
+    samples=(S(t(3)), S(t(3), dtypes.int32), S(ti(3), "torch.DoubleTensor"), S(tb(2))),
+    errors=(ErrorSample(S(t(3), "torch.Real"), ValueError, "invalid type: 'torch.Real'"),),
+)
 def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of the tensor's old type, or ``self`` converted to ``dtype``.
 

@@ -133,9 +133,13 @@ def converter(meta: Meta, target: np.dtype) -> Callable[[Any], Any] | None:
         return None  # NumPy takes a Python number in the array's own type
     if target.kind in "iu":
         low_bits = (1 << 8 * target.itemsize) - 1
-        return lambda x: np.asarray(
-            x & low_bits if isinstance(x, int) else x, np.uint64 if isinstance(x, int) else None
-        ).astype(target)  # wraps around as C does
+
+        def wrap_around(x: Any) -> Array:  # as C does
+            if isinstance(x, int):
+                return np.asarray(x & low_bits, np.uint64).astype(target)
+            return np.asarray(x).astype(target)
+
+        return wrap_around
     return lambda x: np.asarray(x).astype(target)
 
 

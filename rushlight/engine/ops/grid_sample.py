@@ -377,7 +377,7 @@ affine_grid_op = Op(
     grad_name="AffineGridGenerator",
 )
 
-affine_grid_grad = Op(
+affine_grid_grad: Op = Op(
     "affine_grid_grad(Tensor g_out, int[] size, bool align)",
     kind=OTHER,
     infer=lambda g_out, size, align: make_meta(

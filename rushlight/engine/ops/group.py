@@ -37,8 +37,8 @@ class RowRule:
     """
 
     __slots__ = (
-        "constants", "direct", "inputs", "numbers", "outputs", "pieces", "pointwise", "program", "scalars",
-        "scratch", "steps",
+        "constants", "direct", "inputs", "numbers", "outputs", "pieces", "pointwise", "program",
+        "scalars", "scratch", "steps",
     )  # fmt: skip
 
     def __init__(

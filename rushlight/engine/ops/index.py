@@ -116,7 +116,7 @@ def out_of_bounds(arrays: Any, shape: Any, dims: Shape) -> IndexError:
     return IndexError("index is out of bounds for dimension with size 0")
 
 
-_UNSIGNED = {8: np.dtype(np.uint64), 4: np.dtype(np.uint32)}
+_UNSIGNED: dict[int, np.dtype] = {8: np.dtype(np.uint64), 4: np.dtype(np.uint32)}
 
 
 def within(index: Array, size: int) -> bool:

@@ -173,11 +173,20 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
             "index_put(): argument 'indices' (position 1) must be tuple of Tensors, not "
             f"{'Tensor' if isinstance(indices, TensorBase) else type(indices).__name__}"
         )
+    if not isinstance(values, TensorBase):
+        raise TypeError(
+            "index_put(): argument 'values' (position 2) must be Tensor, not "
+            f"{type(values).__name__}"
+        )
     tensors, axis = [], 0
-    for index in indices:
-        if index is not None:
-            tensors.append((axis, index))
-        axis += 1 if index is None or not is_mask(index) else index.ndim
+    for place, index in enumerate(indices):
+        if not isinstance(index, TensorBase):
+            raise TypeError(
+                f"expected Tensor as element {place} in argument 0, but got "
+                f"{type(index).__name__}"
+            )
+        tensors.append((axis, index))
+        axis += index._value.meta.ndim if is_mask(index) else 1
     if axis > input.ndim:
         raise IndexError(f"too many indices for tensor of dimension {input.ndim} (got {axis})")
     dims, listed = resolve(input, tensors)

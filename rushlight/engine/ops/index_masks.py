@@ -33,7 +33,7 @@ def _fill_infer(input: Meta, mask: Meta, value: Meta) -> Meta:
             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{value.ndim} dimension(s)."
         )
-    return input.like(broadcast_shapes(input.shape, mask.shape))
+    return input.like(broadcast_shapes(mask.shape, input.shape))
 
 
 def _fill_kernel(spec: Spec) -> Callable[..., Array]:

@@ -58,10 +58,10 @@ def _over(numerator: Any, gaps: Any) -> Any:
     return where_op(diagonal == 1, 0.0, numerator / (gaps + diagonal))
 
 
-def _diagonal(values: Any) -> Any:
-    """Vectors as diagonal matrices."""
-    n = values.shape[-1]
-    return values.unsqueeze(-1) * table(np.eye(n), values)
+def _diagonal(values: Any, like: Any) -> Any:
+    """Vectors as diagonal matrices of the type of ``like``."""
+    made = values.unsqueeze(-1) * table(np.eye(values.shape[-1]), values)
+    return made if made.dtype is like.dtype else made.to(like.dtype)
 
 
 # QR --------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def _svd_grad(g0: Any, g1: Any, g2: Any, result: Any, result1: Any, result2: Any
     u, vh = _narrowed(result, -1, k), _narrowed(result2, -2, k)
     row, column = s.unsqueeze(-2), s.unsqueeze(-1)
     gaps = row * row - column * column
-    inner = None if g1 is None else _diagonal(g1)
+    inner = None if g1 is None else _diagonal(g1, u)
     outside_u = outside_v = None
     if g0 is not None:
         g0 = _narrowed(g0, -1, k)
@@ -228,7 +228,7 @@ def _eigh_kernel(spec: Spec, uplo: str) -> Callable[[Array], Any]:
 
 
 def _eigh_grad(g0: Any, g1: Any, result: Any, result1: Any) -> Any:
-    inner = None if g0 is None else _diagonal(g0)
+    inner = None if g0 is None else _diagonal(g0, result1)
     if g1 is not None:
         from_v = _adjoint_times(result1, g1)
         turn = (from_v - adjoint(from_v)) / 2  # vectors of length 1 can only turn
@@ -272,7 +272,7 @@ def _eig_kernel(spec: Spec) -> Callable[[Array], Any]:
 
 
 def _eig_grad(g0: Any, g1: Any, result: Any, result1: Any) -> Any:
-    inner = None if g0 is None else _diagonal(g0)
+    inner = None if g0 is None else _diagonal(g0, result1)
     if g1 is not None:
         from_v = _adjoint_times(result1, g1)
         scale = (from_v * table(np.eye(result.shape[-1]), result)).sum(-1)

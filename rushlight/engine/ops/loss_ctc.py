@@ -223,10 +223,8 @@ _LOGS = t(5, 2, 4, low=-3.0, high=-0.1)
     namespaces=("nn.functional",),
     samples=(
         S(_LOGS, _TARGETS, (5, 4), (2, 1), numeric=False, twice=False),
-        S(
-            _LOGS, _TARGETS, ti(2, values=[5, 5]), ti(2, values=[2, 2]), 0, "sum",
-            numeric=False, twice=False,
-        ),  # fmt: skip
+        S(_LOGS, _TARGETS, ti(2, values=[5, 5]), ti(2, values=[2, 2]), 0, "sum",
+          numeric=False, twice=False),
         # given one after the other and with gaps in memory PyTorch reads beside the labels
         S(_LOGS, ti(3, values=[1, 1, 3]), (5, 4), (2, 1), oracle=False, numeric=False),
         S(_LOGS, _TARGETS, (1, 5), (2, 0), 0, "none", True, numeric=False, twice=False),

@@ -91,7 +91,8 @@ constant_pad: Op = Op(
 # a tensor's own elements -----------------------------------------------------------------------
 
 
-def _reflect(place: Array, size: int) -> Array:
+def _reflect(left: int, right: int, size: int) -> Array:
+    place = np.arange(-left, size + right)
     if size == 1:
         return np.zeros_like(place)
     period = 2 * (size - 1)
@@ -99,27 +100,33 @@ def _reflect(place: Array, size: int) -> Array:
     return np.where(turned < size, turned, period - turned)
 
 
-def _replicate(place: Array, size: int) -> Array:
-    return np.clip(place, 0, size - 1)
+def _replicate(left: int, right: int, size: int) -> Array:
+    return np.clip(np.arange(-left, size + right), 0, size - 1)
 
 
-def _wrap(place: Array, size: int) -> Array:
-    return np.mod(place, size)
+def _wrap(left: int, right: int, size: int) -> Array:
+    cut = max(-left, 0)  # what is cut off takes no part in the wrapping
+    kept = size - cut - max(-right, 0)
+    place = np.arange(size + left + right) - max(left, 0)
+    return cut + np.mod(place, max(kept, 1))
 
 
-def _sources(input: Meta, pad: Shape, rule: Callable[[Array, int], Array]) -> list[tuple[int, Any]]:
+#: The number of the element that stands at each place of a padded axis: rule(left, right, size).
+Rule = Callable[[int, int, int], Array]
+
+
+def _sources(input: Meta, pad: Shape, rule: Rule) -> list[tuple[int, Any]]:
     """For every padded axis the number of the element that stands at each place."""
     listed = []
     for place in range(len(pad) // 2):
         left, right = pad[2 * place], pad[2 * place + 1]
         axis = input.ndim - 1 - place
         if left or right:
-            size = input.shape[axis]
-            listed.append((axis, rule(np.arange(-left, size + right), size)))
+            listed.append((axis, rule(left, right, input.shape[axis])))
     return listed
 
 
-def _padding(name: str, grad_name: str, rule: Callable[[Array, int], Array]) -> Op:
+def _padding(name: str, grad_name: str, rule: Rule) -> Op:
     """The operator of one way of padding, and the adjoint one its gradient needs."""
 
     def kernel(spec: Spec, pad: Shape) -> Callable[[Array], Array]:
@@ -241,6 +248,7 @@ def _pad(input: Any, pad: Shape, value: Any) -> Any:
         S(t(1, 2, 3, 4), (1, 2, 2, 0), mode="reflect"), S(t(2, 3, 4), (2, 1), mode="replicate"),
         S(t(1, 2, 3, 4), (1, 2, 0, 3), mode="replicate"), S(t(2, 3, 4), (1, 4), mode="circular"),
         S(t(1, 2, 3, 4), (1, 2, 2, 1), mode="circular"), S(t(2, 3, 4), (-1, 2), mode="reflect"),
+        S(t(2, 3, 4), (-1, 1), mode="circular"), S(t(2, 3, 4), (2, -1), mode="circular"),
         S(t(1, 1, 2, 3, 2), (1, 1, 1, 2, 0, 1), mode="replicate"),
         S(t(1, 1, 2, 3, 2), (1, 1, 1, 2, 0, 1), mode="reflect"),
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.engine.core.shape import Shape, pair
 from rushlight.engine.ir.op import Op, composite
-from rushlight.engine.ir.samples import ErrorSample, S, t
+from rushlight.engine.ir.samples import ErrorSample, S, Sample, t
 from rushlight.engine.ops.pool import (
     adaptive_max_pool2,
     adaptive_max_pool3,

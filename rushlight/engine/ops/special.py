@@ -255,7 +255,13 @@ def polygamma(n: int, input: Any) -> Any:
     return polygamma_op.fixed(int(n))(input)
 
 
-@composite(name="polygamma", namespaces=(), method=True, inplace=True)
+@composite(
+    name="polygamma",
+    namespaces=(),
+    method=True,
+    inplace=True,
+    samples=(S(t(3, low=0.5, high=4.0), 0), S(t(3, low=0.5, high=4.0), 2)),
+)
 def polygamma_method(self: Any, n: int) -> Any:
     """The ``n``-th derivative of ``digamma``.
 

@@ -10,7 +10,7 @@ import numpy as np
 from rushlight.engine.core.shape import normalize_dim
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import OTHER, Op, composite, hooks
-from rushlight.engine.ir.samples import S, t
+from rushlight.engine.ir.samples import S, t, tc
 from rushlight.engine.ops import view as primitive
 from rushlight.engine.ops.view_functions import sizes_of
 
@@ -75,7 +75,7 @@ def transposed(input: Any) -> Any:
     return hooks.record(primitive.t, (input,), ())
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(2, 3)), S(t(3))))
 def t_(self: Any) -> Any:
     """The in-place form of :func:`t`: ``self`` becomes its transpose.
 
@@ -95,10 +95,14 @@ def _transpose_in_place(self: Any, dim0: int, dim1: int) -> Any:
 
 
 for _name in ("transpose_", "swapaxes_", "swapdims_"):
-    composite(name=_name, namespaces=(), method=True)(_transpose_in_place)
+    composite(name=_name, namespaces=(), method=True, samples=(S(t(2, 3, 4), 0, -1),))(
+        _transpose_in_place
+    )
 
 
-@composite(name="reversed_axes", namespaces=(), method="_reversed_axes")
+@composite(
+    name="reversed_axes", namespaces=(), method="_reversed_axes", samples=(S(t(2, 3)),)
+)
 def reversed_axes(self: Any) -> Any:
     """The property ``T``: all axes in reverse order.
 
@@ -109,7 +113,9 @@ def reversed_axes(self: Any) -> Any:
     return hooks.record(primitive.permute, (self,), (tuple(range(self.ndim))[::-1],))
 
 
-@composite(name="matrix_transpose", namespaces=(), method="_matrix_transpose")
+@composite(
+    name="matrix_transpose", namespaces=(), method="_matrix_transpose", samples=(S(t(4, 2, 3)),)
+)
 def matrix_transpose(self: Any) -> Any:
     """The property ``mT``: the last two axes swapped.
 
@@ -144,7 +150,10 @@ def adjoint(input: Any) -> Any:
     return swapped.conj() if input.is_complex() else swapped
 
 
-@composite(name="conjugate_matrix", namespaces=(), method="_conjugate_matrix")
+@composite(
+    name="conjugate_matrix", namespaces=(), method="_conjugate_matrix",
+    samples=(S(t(4, 2, 3)), S(tc(2, 3))),
+)  # fmt: skip
 def conjugate_matrix(self: Any) -> Any:
     """The property ``mH``: like ``mT`` with every element conjugated.
 
@@ -160,7 +169,9 @@ def conjugate_matrix(self: Any) -> Any:
     return adjoint(self)
 
 
-@composite(name="hermitian", namespaces=(), method="_hermitian")
+@composite(
+    name="hermitian", namespaces=(), method="_hermitian", samples=(S(t(2, 3)), S(tc(2, 3)))
+)
 def hermitian(self: Any) -> Any:
     """The property ``H``: a matrix transposed and conjugated.
 

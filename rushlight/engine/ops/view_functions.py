@@ -173,7 +173,11 @@ def view_as(self: Any, other: Any) -> Any:
     >>> torch.arange(4).view_as(torch.ones(2, 2)).shape
     torch.Size([2, 2])
     """
-    return hooks.record(primitive.view, (self,), (tuple(other.shape),))
+    if not isinstance(other, TensorBase):
+        raise TypeError(
+            f"view_as(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}"
+        )
+    return hooks.record(primitive.view, (self,), (tuple(other._value.meta.shape),))
 
 
 @composite(method=True, samples=(S(t(2, 3, 4)), S(t(2, 3, 4), 1), S(t(2, 3, 4), 0, 1), S(t())))
@@ -265,7 +269,7 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     return hooks.record(op, (input,), (dims,))
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(1, 3, 1)), S(t(1, 3, 1), 0)))
 def squeeze_(self: Any, dim: Any = None) -> Any:
     """The in-place form of :func:`squeeze`: ``self`` loses axes of size 1.
 
@@ -300,7 +304,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
     return hooks.record(primitive.unsqueeze, (input,), (dim,))
 
 
-@composite(namespaces=(), method=True)
+@composite(namespaces=(), method=True, samples=(S(t(3, 4), 1),))
 def unsqueeze_(self: Any, dim: int) -> Any:
     """The in-place form of :func:`unsqueeze`: ``self`` gets an axis of size 1.
 

@@ -41,11 +41,11 @@ class Plan:
                 targets = tuple(op.input_names.index(name) for name in names)
                 if not any(needs[i] for i in targets):
                     continue
-                if isinstance(formula, str):
-                    raise RuntimeError(
-                        f"The function '{formula}' is not differentiable with respect to argument "
-                        f"'{key}'. This input cannot have requires_grad True."
-                    )
+            if isinstance(formula, str):
+                raise RuntimeError(
+                    f"The function '{formula}' is not differentiable with respect to argument "
+                    f"'{key}'. This input cannot have requires_grad True."
+                )
             parameters = formula.__code__.co_varnames[: formula.__code__.co_argcount]
             wanted.append((formula, parameters, targets))
             for name in parameters:

@@ -14,6 +14,13 @@ from rushlight.utils.data.sampler import BatchSampler, RandomSampler, Sampler, S
 
 T_co = TypeVar("T_co", covariant=True)
 
+_OWN_BATCHES = (
+    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
+)
+_NO_BATCHES = (
+    "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
+)
+
 
 class _Endless(Sampler[None]):
     """Stands where an iterable dataset needs no sample numbers."""
@@ -85,16 +92,10 @@ class DataLoader(Generic[T_co]):
             raise ValueError("sampler option is mutually exclusive with shuffle")
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
-                raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
-                    "and drop_last"
-                )
+                raise ValueError(_OWN_BATCHES)
             batch_size = None
         elif batch_size is None and drop_last:
-            raise ValueError(
-                "batch_size=None option disables auto-batching and is mutually exclusive with "
-                "drop_last"
-            )
+            raise ValueError(_NO_BATCHES)
         if sampler is None:
             sampler = self._default_sampler(shuffle)
         if batch_size is not None and batch_sampler is None:
