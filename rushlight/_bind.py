@@ -8,8 +8,8 @@ from typing import Any
 from rushlight._api import api, inplace_form
 from rushlight._creation import METHODS
 from rushlight._indexing import getitem, setitem
-from rushlight._resize import METHODS as RESIZE_METHODS
 from rushlight._printing import tensor_format, tensor_repr
+from rushlight._resize import METHODS as RESIZE_METHODS
 from rushlight._tensor import Tensor
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import Op

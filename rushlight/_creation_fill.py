@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._creation_data import as_dtype, finish, infer_dtype, tensor
 from rushlight._arrays import tensor_of_array
+from rushlight._creation_data import as_dtype, finish, infer_dtype, tensor
 from rushlight._tensor import Tensor
 from rushlight.engine.core.dtype import dtype, get_default_dtype
 from rushlight.engine.core.shape import Shape, contiguous_strides

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._creation_data import tensor
 from rushlight._arrays import tensor_of_array
+from rushlight._creation_data import tensor
 from rushlight.engine.core.dtype import (
     C_NAMES,
     SCALAR_NAMES,

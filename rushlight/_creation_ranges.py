@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from rushlight._arrays import tensor_of_array
 from rushlight._creation_data import as_dtype, finish
 from rushlight._creation_fill import store
-from rushlight._arrays import tensor_of_array
 from rushlight._tensor import Tensor
 from rushlight.engine.core.dtype import (
     COMPLEX,

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._creation_data import tensor as make_tensor
 from rushlight._arrays import tensor_of_array
+from rushlight._creation_data import tensor as make_tensor
 from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, bool_, int32, int64, uint8
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Op

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight._arrays import legacy_constructor, tensor_of_array, value_of_array
-from rushlight.engine.core.device import CPU, device, require_device
+from rushlight.engine.core.device import device
 from rushlight.engine.core.dtype import (
     FLOATING,
     dtype,
-    from_numpy_dtype,
-    get_default_dtype,
 )
 from rushlight.engine.core.shape import Size, is_channels_last, normalize_dim
 from rushlight.engine.ir.buffers import copy_strided
-from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value, make_meta, strided_meta
+from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value
 from rushlight.engine.ir.op import hooks
 from rushlight.engine.runtime.executor import flush, materialize
 from rushlight.engine.trace import differentiate, views
 from rushlight.engine.trace.backward import backward
-from rushlight.engine.trace.recorder import mode, wrap
+from rushlight.engine.trace.recorder import mode
 
 if TYPE_CHECKING:  # the methods bound from the operator records, for editors and mypy
     from rushlight._methods import TensorMethods as _Methods

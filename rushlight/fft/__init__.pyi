@@ -4,5 +4,5 @@ import builtins
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rushlight._tensor import Tensor as Tensor
+from rushlight._tensor import Tensor
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._info import typename
 from rushlight._arrays import tensor_of_array
+from rushlight._info import typename
 from rushlight._tensor import Tensor
 from rushlight.autograd.grad_mode import enable_grad, no_grad
 from rushlight.engine.interpreter import Failed

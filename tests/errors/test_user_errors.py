@@ -168,7 +168,7 @@ def optimize_result(torch: Any) -> None:
 
 def missing_attribute(torch: Any) -> None:
     layer = torch.nn.Linear(3, 2)
-    layer.weights  # wrong  # noqa: B018
+    layer.weights  # wrong
 
 
 def module_before_init(torch: Any) -> None:
@@ -197,7 +197,7 @@ _WORDS = {"to_a_gpu": 5, "to_a_gpu_by_name": 5, "unknown_device": 4}
 
 def _error(program: Program, framework: Any) -> tuple[Exception, str]:
     """The error, and the innermost line of this file on its way."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - any error: it is compared below
+    with pytest.raises(Exception) as caught:
         program(framework)
     error = caught.value
     lines = [

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 import rushlight
-from rushlight.engine.core.config import config
 from rushlight.engine.ir.samples import Sample, T
 from rushlight.engine.runtime.executor import flush
-from rushlight.engine.trace.recorder import mode
+from tests.ops.differences import other_names, undefined
 from tests.ops.harness import (
-    FLOATS,
-    TOLERANCE,
     Call,
     Face,
     Leaf,
@@ -31,7 +27,6 @@ from tests.ops.harness import (
     run_own,
     run_theirs,
     tensors_in,
-    their_word,
     theirs,
 )
 
@@ -42,54 +37,6 @@ OTHER_SAMPLES = 2
 #: Differences of the numeric derivative: step and allowed relative error in float64.
 STEP = 1e-5
 NUMERIC_TOLERANCE = 2e-6
-
-
-def other_names(face: Face) -> Callable[[str, str], bool]:
-    """Whether a name of ``grad_fn`` may stand for PyTorch's."""
-    return lambda ours, expected: GRAD_NAMES.get((face.name, expected)) == ours
-
-
-#: Functions whose in-place forms PyTorch differentiates by formulas of their own.
-OWN_INPLACE = {
-    "acosh": "Acosh", "arccosh": "Acosh", "asinh": "Asinh", "arcsinh": "Asinh", "atanh": "Atanh",
-    "arctanh": "Atanh", "conj_physical": "ConjPhysical", "nn.functional.celu": "Celu",
-    "nn.functional.elu": "Elu", "nn.functional.leaky_relu": "LeakyRelu",
-    "nn.functional.rrelu": "RreluWithNoise", "nn.functional.selu": "Elu",
-    "nn.functional.threshold": "Threshold",
-}  # fmt: skip
-
-#: Names of ``grad_fn`` that differ from PyTorch's, by operator and PyTorch's name.
-GRAD_NAMES: dict[tuple[str, str], str] = {
-    (face, f"{name}Backward1"): f"{name}Backward0" for face, name in OWN_INPLACE.items()
-} | {
-    ("nn.functional.cross_entropy", "DivBackward1"): "DivBackward0",
-    (
-        "nn.functional.scaled_dot_product_attention",
-        "ScaledDotProductFlashAttentionForCpuBackward0",
-    ): "UnsafeViewBackward0",
-    # composites that end in another step than PyTorch's
-    ("cdist", "ViewBackward0"): "CdistBackward0",
-    ("chain_matmul", "ViewBackward0"): "MmBackward0",
-    ("cumulative_trapezoid", "DivBackward1"): "CumsumBackward0",
-    ("einsum", "MulBackward0"): "ViewBackward0",
-    ("kron", "UnsafeViewBackward0"): "ViewBackward0",
-    ("linalg.cond", "NanToNumBackward0"): "WhereBackward0",
-    ("linalg.cond", "SqueezeBackward1"): "DivBackward0",
-    ("linalg.lu_solve", "LinalgLuSolveBackward0"): "LinalgSolveExBackward0",
-    ("linalg.matrix_norm", "PermuteBackward0"): "UnsqueezeBackward0",
-    ("linalg.multi_dot", "ViewBackward0"): "MmBackward0",
-    ("linalg.tensorinv", "ReshapeAliasBackward0"): "ViewBackward0",
-    ("matmul", "CloneBackward0"): "UnsafeViewBackward0",
-    ("matmul", "SqueezeBackward4"): "SqueezeBackward1",
-    ("matmul", "UnsafeViewBackward0"): "ViewBackward0",
-    ("nanquantile", "SqueezeBackward4"): "ViewBackward0",
-    ("nn.functional.linear", "SqueezeBackward4"): "UnsafeViewBackward0",
-    ("quantile", "SqueezeBackward4"): "ViewBackward0",
-    ("trapezoid", "MulBackward1"): "DivBackward0",
-    ("trapezoid", "DivBackward1"): "DivBackward0",
-    ("trapz", "MulBackward1"): "DivBackward0",
-    ("trapz", "DivBackward1"): "DivBackward0",
-}
 
 
 def labelled(sample: Sample, what: str) -> str:
@@ -459,15 +406,6 @@ def _other_shape(face: Face, call: Call, kinds: Any) -> None:
     )
 
 
-#: Shapes for which PyTorch returns memory it has not written.
-UNDEFINED = {("nn.functional.multi_margin_loss", "3 made 0")}
-
-
-def _without_filters(face: Face, call: Call) -> bool:
-    """Whether this is a convolution with filters of no elements, where PyTorch has no rule."""
-    return "conv" in face.name and call.leaves[1].array.size == 0
-
-
 def check_shapes(face: Face) -> None:
     """Tensors without elements and without axes: PyTorch's results, or errors of its types."""
     failures = Failures()
@@ -478,7 +416,7 @@ def check_shapes(face: Face) -> None:
             continue
         for what, shape in _shapes(sample):
             call = make_call(face, sample, "float32", shape)
-            if (face.name, what) in UNDEFINED or _without_filters(face, call):
+            if undefined(face, what, call):
                 continue
             kinds = REFUSALS if what == "no axes" else None
             failures.run(sample, what, lambda c=call, k=kinds: _other_shape(face, c, k))

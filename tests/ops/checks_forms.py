@@ -12,7 +12,8 @@ import rushlight
 from rushlight.engine.core.config import config
 from rushlight.engine.ir.samples import T
 from rushlight.engine.trace.recorder import mode
-from tests.ops.checks import Failures, gradients_of, other_names, same_gradients
+from tests.ops.checks import Failures, gradients_of, same_gradients
+from tests.ops.differences import other_names
 from tests.ops.harness import (
     FLOATS,
     TOLERANCE,

@@ -19,8 +19,8 @@ import numpy as np
 
 import rushlight
 from rushlight._api import api
-from rushlight._bind import _PROPERTIES
 from rushlight._arrays import tensor_of_array
+from rushlight._bind import _PROPERTIES
 from rushlight.engine.core import dtype as dtypes
 from rushlight.engine.ir.op import Composite, Op, Record
 from rushlight.engine.ir.samples import Sample, T

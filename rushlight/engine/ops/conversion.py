@@ -39,7 +39,7 @@ copy_into = Op(
         "input": lambda g: zeros(shape=tuple(g.shape), dtype=g.dtype),
         "source": lambda g: g,
     },
-    grad_name="Copy",
+    grad_name="CopyBackwards",
 )
 
 
@@ -70,7 +70,7 @@ def contiguous(self: Any, memory_format: Any = None) -> Any:
 def _convert(tensor: Any, wanted: dtype | None, copy: bool) -> Any:
     if wanted is not None and wanted is not tensor.dtype:
         return to_dtype(tensor, dtype=wanted)
-    return clone_op(tensor) if copy else tensor
+    return to_dtype(tensor, dtype=tensor.dtype) if copy else tensor
 
 
 @composite(
@@ -81,12 +81,12 @@ def _convert(tensor: Any, wanted: dtype | None, copy: bool) -> Any:
         S(t(3), dtypes.float64),
         S(t(3), dtypes.int64),
         S(t(3), ti(1)),
-        S(t(3), "cpu", dtypes.float16),
-        S(t(3), dtypes.float32, False, True),
+        S(t(3), "cpu", dtypes.float16, numeric=False),
+        S(t(3), dtypes.float32, False, True, numeric=False),
         S(t(2, 3), dtype=dtypes.bool_, copy=True),
     ),
     errors=(
-        ErrorSample(S(t(3), 1.5), TypeError, "received an invalid combination of arguments"),
+        ErrorSample(S(t(3), "nowhere"), RuntimeError, "device type"),
     ),
 )
 def to(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -153,13 +153,17 @@ def type_as(self: Any, other: Any) -> Any:
     return _convert(self, other.dtype, False)
 
 
+# the derivative is that of the number, not of what becomes of it by rounding
+_CONVERTED = (S(t(2, 3), numeric=False), S(ti(3)), S(tb(3)), S(tc(2), numeric=False))
+
+
 def _named(name: str, found: dtype) -> None:
     def convert(self: Any, memory_format: Any = None) -> Any:
         return _convert(self, found, False)
 
     convert.__name__ = name
     convert.__doc__ = f"``self`` converted to ``torch.{found.name}``."
-    composite(namespaces=(), method=True, samples=(S(t(2, 3)), S(ti(3)), S(tb(3)), S(tc(2))))(convert)
+    composite(namespaces=(), method=True, samples=_CONVERTED)(convert)
 
 
 _TYPE_METHODS: dict[str, dtype] = {

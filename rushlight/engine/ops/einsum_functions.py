@@ -192,7 +192,7 @@ def einsum(*args: Any) -> Any:
     if _is_pair(operands, terms, out):
         if len(_pairs) > MAX_PAIRS:
             _pairs.clear()
-        _pairs[key] = (*terms, out)
+        _pairs[key] = (terms[0], terms[1], out)
     for number, labels in enumerate(terms):
         operands[number], terms[number] = _take_diagonals(operands[number], labels, number)
     _drop_broadcast(operands, terms)

@@ -134,7 +134,7 @@ def converter(meta: Meta, target: np.dtype) -> Callable[[Any], Any] | None:
     if target.kind in "iu":
         low_bits = (1 << 8 * target.itemsize) - 1
 
-        def wrap_around(x: Any) -> Array:  # as C does
+        def wrap_around(x: Any) -> np.ndarray:  # as C does
             if isinstance(x, int):
                 return np.asarray(x & low_bits, np.uint64).astype(target)
             return np.asarray(x).astype(target)

@@ -368,10 +368,23 @@ def _affine_grad_kernel(spec: Spec, size: Shape, align: bool) -> Callable[[Array
     return call
 
 
+def _affine_infer(theta: Meta, size: Shape, align: bool) -> Meta:
+    nd = len(size) - 2
+    if theta.ndim != 3 or (theta.shape[0], theta.shape[2]) != (size[0], nd + 1):
+        raise RuntimeError(
+            "Expected size for first two dimensions of batch2 tensor to be: "
+            f"[{size[0]}, {nd + 1}] but got: {[theta.shape[0], theta.shape[-1]]}."
+        )
+    if theta.shape[1] != nd:
+        shape = [size[0], *size[2:], nd]
+        raise RuntimeError(f"shape '{shape}' is invalid for matrices of size {list(theta.shape)}")
+    return make_meta((*size[:1], *size[2:], nd), theta.dtype)
+
+
 affine_grid_op = Op(
     "affine_grid_generator(Tensor theta, int[] size, bool align)",
     kind=OTHER,
-    infer=lambda theta, size, align: make_meta((*size[:1], *size[2:], len(size) - 2), theta.dtype),
+    infer=_affine_infer,
     kernel=_affine_kernel,
     grad={"theta": lambda g, size, align: affine_grid_grad(g, size=size, align=align)},
     grad_name="AffineGridGenerator",
@@ -434,9 +447,4 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
         )
     if min(sizes[2:]) <= 0 or min(sizes) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {size}")
-    if theta.shape[0] != sizes[0]:
-        raise RuntimeError(
-            "Expected size for first two dimensions of batch2 tensor to be: "
-            f"[{sizes[0]}, {nd + 1}] but got: [{theta.shape[0]}, {nd + 1}]."
-        )
     return affine_grid_op(theta, size=sizes, align=bool(align_corners))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -149,52 +149,70 @@ def _embedded(input: Meta, *rest: Any) -> Meta:
     return rest[-2].like(dtype=input.dtype)
 
 
+#: So many elements are added at a time, to bound the memory of their places.
+ROW_ELEMENTS: Final = 1 << 20
+
+
 def add_rows(target: Array, rows: Array, values: Array) -> None:
-    """``target[rows] += values`` where a row that is named twice gets both (``rows`` 1-d)."""
+    """``target[rows] += values`` where a row that is named twice gets both, in order.
+
+    ``rows`` is 1-d and not negative, ``target`` lies in row-major order.
+    """
     if not rows.size or not values.size:
         return
     if target.dtype == np.bool_:
         np.logical_or.at(target, rows, values)
         return
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    if len(starts) == len(ordered):
-        target[rows] += values
-    elif values.ndim == 1 and values.dtype == np.float64:
-        target += np.bincount(rows, values, len(target))
-    else:
-        target[ordered[starts]] += np.add.reduceat(values[order], starts, axis=0)
+    if values.ndim == 1:
+        np.add.at(target, rows, values)
+        return
+    # NumPy adds single elements much faster than rows
+    width = values[0].size
+    flat, columns = target.reshape(-1), np.arange(width)
+    step = max(ROW_ELEMENTS // width, 1)
+    for start in range(0, len(rows), step):
+        places = rows[start : start + step, None] * width + columns
+        np.add.at(flat, places.reshape(-1), values[start : start + step].reshape(-1))
 
 
-def add_at(
-    made: Array, locate: Any, indices: tuple[Any, ...], values: Array, dims: Shape
-) -> None:
-    """Add ``values`` at the places an index names, in one fixed order."""
-    if dims == tuple(range(len(dims))) and made.flags.c_contiguous:
-        lead = made.shape[: len(dims)]
-        positive = [np.where(i < 0, i + n, i) for i, n in zip(indices, lead, strict=False)]
-        flat = np.ravel_multi_index(np.broadcast_arrays(*positive), lead).reshape(-1)
-        tail = made.shape[len(dims) :]
-        shape = np.broadcast_shapes(*[np.shape(i) for i in indices])
-        rows = np.broadcast_to(values, (*shape, *tail)).reshape(flat.size, *tail)
-        add_rows(made.reshape(prod(lead), *tail), flat, rows)
-    elif made.dtype == np.bool_:
-        np.logical_or.at(made, locate(indices), values)
-    else:
-        np.add.at(made, locate(indices), values)
+def _flat_rows(indices: tuple[Any, ...], lead: Shape) -> Array:
+    """Index arrays along the leading axes as numbers of rows."""
+    positive = [
+        i if not i.size or i.min() >= 0 else np.where(i < 0, i + n, i)
+        for i, n in zip(indices, lead, strict=True)
+    ]
+    if len(positive) == 1:
+        return positive[0].reshape(-1)
+    return np.ravel_multi_index(np.broadcast_arrays(*positive), lead).reshape(-1)
+
+
+def add_at(made: Array, indices: tuple[Any, ...], values: Array, dims: Shape) -> None:
+    """Add ``values`` at the places that index arrays name along ``dims``, in one fixed order."""
+    count = len(dims)
+    common = np.broadcast_shapes(*[np.shape(i) for i in indices])
+    order = (*dims, *(axis for axis in range(made.ndim) if axis not in dims))
+    front = made if order == tuple(range(made.ndim)) else made.transpose(order)
+    target = front if front.flags.c_contiguous else np.ascontiguousarray(front)
+    lead, tail = target.shape[:count], target.shape[count:]
+    rows = _flat_rows(indices, lead)
+    place = _place(dims)
+    wide = np.broadcast_to(values, (*tail[:place], *common, *tail[place:]))
+    if place:
+        wide = np.moveaxis(wide, range(place, place + len(common)), range(len(common)))
+    add_rows(target.reshape(prod(lead), *tail), rows, wide.reshape(rows.size, *tail))
+    if target is not front:
+        front[...] = target
 
 
 def _kernel_embed(spec: Spec, *attrs: Any) -> Kernel:
     whole, dims = attrs[-2], attrs[-1]
-    locate = locator(whole.ndim, dims)
     found = spec.out.dtype.numpy
     compute = numpy_sum(found)
 
     def embed(g: Array, *indices: Any) -> Array:
         made = np.zeros(whole.shape, compute)
         used = tuple(i for i in indices if i is not None)
-        add_at(made, locate, used, g.astype(compute, copy=False), dims)
+        add_at(made, used, g.astype(compute, copy=False), dims)
         return made.astype(found, copy=False)
 
     return embed
@@ -306,10 +324,10 @@ def _kernel_put(spec: Spec, *attrs: Any) -> Kernel:
             if not accumulate:
                 base[locate(used)] = values
             elif compute == found:
-                add_at(base, locate, used, np.asarray(values), dims)
+                add_at(base, used, np.asarray(values), dims)
             else:
                 wide = base.astype(compute)
-                add_at(wide, locate, used, np.asarray(values, compute), dims)
+                add_at(wide, used, np.asarray(values, compute), dims)
                 base[...] = wide
         except (IndexError, ValueError):
             raise out_of_bounds(used, shape, dims) from None

@@ -211,10 +211,10 @@ def _row_kernel(adds: bool) -> Callable[..., Any]:
             if not adds:
                 target[locate(rows)] = values
             elif compute == found:
-                add_at(target, locate, rows, values, (dim,))
+                add_at(target, rows, values, (dim,))
             else:
                 wide = target.astype(compute)
-                add_at(wide, locate, rows, values.astype(compute), (dim,))
+                add_at(wide, rows, values.astype(compute), (dim,))
                 target[...] = wide
             return base
 

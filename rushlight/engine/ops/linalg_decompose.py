@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.blend import where_op
@@ -218,6 +219,9 @@ def _eigh_infer(input: Meta, uplo: str) -> tuple[Meta, Meta]:
     require_square(input, "linalg.eigh")
     if uplo.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {uplo}")
+    if input.dtype.category < FLOATING:
+        name = SCALAR_NAMES[input.dtype]
+        raise NotImplementedError(f"\"linalg_eigh_cpu\" not implemented for '{name}'")
     require_precise(input, "linalg.eigh")
     return make_meta(tuple(input.shape[:-1]), input.dtype.to_real()), column_major(input)
 

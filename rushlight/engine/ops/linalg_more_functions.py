@@ -19,7 +19,7 @@ from rushlight.engine.ops.linalg_functions import inv, solve
 from rushlight.engine.ops.linalg_norm import matrix_norm
 from rushlight.engine.ops.linalg_solve import inverse_or_infinite
 from rushlight.engine.ops.matmul import conj
-from rushlight.engine.ops.matmul_functions import vdot
+from rushlight.engine.ops.matmul_functions import matmul, vdot
 from rushlight.engine.ops.reduce_products import trace as trace_record
 from rushlight.engine.ops.reduce_select import tensor_meta
 from rushlight.engine.ops.scan_functions import cumprod
@@ -306,6 +306,19 @@ def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
     condition = "prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim])"
     sides = _require_square_sides(A, B.ndim, condition)
     return solve(A.reshape(sides), B.reshape((-1,))).reshape(A.shape[B.ndim :])
+
+
+@composite(
+    name="matmul", namespaces=("linalg",), samples=(S(t(3, 4), t(4, 2)), S(t(2, 3, 4), t(4)))
+)
+def linalg_matmul(input: Any, other: Any) -> Any:
+    """The matrix product over the last two axes, see ``torch.matmul``.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.matmul(torch.ones(1, 2), torch.ones(2, 1))
+    tensor([[2.]])
+    """
+    return matmul(input, other)
 
 
 @composite(method=True, samples=(S(t(3, 3)), S(t(2, 4)), S(ti(3, 3))))

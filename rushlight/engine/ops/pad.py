@@ -115,15 +115,37 @@ def _wrap(left: int, right: int, size: int) -> Array:
 Rule = Callable[[int, int, int], Array]
 
 
-def _sources(input: Meta, pad: Shape, rule: Rule) -> list[tuple[int, Any]]:
-    """For every padded axis the number of the element that stands at each place."""
+#: A padded axis: its number, which element stands at each place, and how many places are added
+#: in front and behind.
+Source = tuple[int, Array, int, int]
+
+
+def _sources(input: Meta, pad: Shape, rule: Rule) -> list[Source]:
+    """The axes that are padded."""
     listed = []
     for place in range(len(pad) // 2):
         left, right = pad[2 * place], pad[2 * place + 1]
         axis = input.ndim - 1 - place
         if left or right:
-            listed.append((axis, rule(left, right, input.shape[axis])))
+            listed.append((axis, rule(left, right, input.shape[axis]), left, right))
     return listed
+
+
+def _padded(x: Array, axis: int, places: Array, left: int, right: int) -> Array:
+    """``x`` with one axis longer: only what is added is picked element by element."""
+    if left < 0 or right < 0:
+        return x.take(places, axis)
+    size = x.shape[axis]
+    shape = list(x.shape)
+    shape[axis] = len(places)
+    made = np.empty(shape, x.dtype)
+    before = (slice(None),) * axis
+    made[(*before, slice(left, left + size))] = x
+    if left:
+        made[(*before, slice(0, left))] = x.take(places[:left], axis)
+    if right:
+        made[(*before, slice(left + size, None))] = x.take(places[left + size :], axis)
+    return made
 
 
 def _padding(name: str, grad_name: str, rule: Rule) -> Op:
@@ -135,8 +157,8 @@ def _padding(name: str, grad_name: str, rule: Rule) -> Op:
 
         def call(x: Array) -> Array:
             made = x
-            for axis, places in sources:
-                made = made.take(places, axis)
+            for source in sources:
+                made = _padded(made, *source)
             return made if sources else np.array(x)
 
         return call
@@ -148,7 +170,7 @@ def _padding(name: str, grad_name: str, rule: Rule) -> Op:
 
         def call(g: Array) -> Array:
             made = g.astype(compute, copy=False)
-            for axis, places in reversed(sources):
+            for axis, places, _, _ in reversed(sources):
                 front = np.ascontiguousarray(np.moveaxis(made, axis, 0))
                 shape = (whole.shape[axis], *front.shape[1:])
                 folded = np.zeros((shape[0], front[0].size if len(front) else 0), compute)

@@ -133,14 +133,21 @@ def _triangle_infer(name: str) -> Callable[..., Meta]:
     return infer
 
 
+_INTEGERS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
+
+
 def _triangle_kernel(upper: bool) -> Callable[..., Callable[[Array], Array]]:
     def prepare(spec: Spec, diagonal: int) -> Callable[[Array], Array]:
         rows, columns = spec.out.shape[-2:]
         mask = np.tri(rows, columns, diagonal - upper, dtype=bool)
         if upper:
             mask = ~mask
-        zero = spec.out.dtype.numpy.type(0)
-        return lambda x: np.where(mask, x, zero)
+        integer = _INTEGERS.get(spec.out.dtype.itemsize)
+        if integer is None:
+            zero = spec.out.dtype.numpy.type(0)
+            return lambda x: np.where(mask, x, zero)
+        bits = -mask.astype(integer)  # quicker than choosing, and NaN is left out as well
+        return lambda x: np.bitwise_and(x.view(integer), bits).view(x.dtype)
 
     return prepare
 

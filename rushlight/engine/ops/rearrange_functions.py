@@ -332,20 +332,6 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     return hooks.record(diagonal_op, (input,), (offset, *axes))
 
 
-@composite(
-    name="diagonal", namespaces=("linalg",),
-    samples=(S(t(3, 4)), S(t(2, 3, 4), offset=1), S(t(2, 3, 4), dim1=0, dim2=1)),
-)  # fmt: skip
-def matrix_diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:  # noqa: N803
-    """The diagonals of a batch of matrices, as a view.
-
-    >>> import rushlight as torch
-    >>> torch.linalg.diagonal(torch.tensor([[1, 2], [3, 4]]))
-    tensor([1, 4])
-    """
-    return hooks.record(diagonal_op, (A,), (offset, *two_axes(dim1, dim2, A.ndim)))
-
-
 @composite(samples=_DIAGONALS)
 def diagonal_copy(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """Like :func:`diagonal`, but a copy.

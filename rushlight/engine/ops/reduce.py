@@ -29,6 +29,10 @@ def axes(dim: Any, ndim: int) -> Shape:
     if found is None:
         if dim.__class__ is int:
             normalize_dim(dim, ndim)
+        elif dim is not None and not hasattr(dim, "__index__") and not isinstance(dim, tuple):
+            raise TypeError(
+                f"argument 'dim' must be an int or a tuple of ints, not {type(dim).__name__}"
+            )
         found = tuple(sorted(normalize_dims(dim, ndim)))
         if dim is None or dim.__class__ is int or all(d.__class__ is int for d in dim):
             _axes[dim, ndim] = found

@@ -129,26 +129,26 @@ def _named_axes(input: Any, dim: Any, name: str) -> Shape:
 
 
 @composite(method=True, samples=_SEVERAL)
-def amax(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
+def amax(input: Any, dim: Any = (), keepdim: bool = False, *, axis: Any = None) -> Any:
     """The largest element along ``dim`` (one axis, several, or all); ties share the gradient.
 
     >>> import rushlight as torch
     >>> torch.amax(torch.tensor([[1, 5], [7, 2]]), dim=0)
     tensor([7, 5])
     """
-    dims = _named_axes(input, dim, "amax")
+    dims = _named_axes(input, dim if axis is None else axis, "amax")
     return hooks.record(extreme.amax, (input,), (dims, keepdim))
 
 
 @composite(method=True, samples=_SEVERAL)
-def amin(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
+def amin(input: Any, dim: Any = (), keepdim: bool = False, *, axis: Any = None) -> Any:
     """The smallest element along ``dim`` (one axis, several, or all); ties share the gradient.
 
     >>> import rushlight as torch
     >>> torch.amin(torch.tensor([[1, 5], [7, 2]]), dim=0)
     tensor([1, 2])
     """
-    dims = _named_axes(input, dim, "amin")
+    dims = _named_axes(input, dim if axis is None else axis, "amin")
     return hooks.record(extreme.amin, (input,), (dims, keepdim))
 
 

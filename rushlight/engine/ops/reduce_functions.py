@@ -96,12 +96,14 @@ _PROD = (
 
 
 @composite(method=True, samples=_PROD)
-def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def prod(
+    input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
+) -> Any:
     """The product of all elements, or of those along ``dim``.
 
     Args:
         input: any shape; integers and booleans are multiplied as int64.
-        dim: one axis, all if absent.
+        dim: one axis (``axis`` means the same), all if absent.
         keepdim: leave the axis as an axis of size 1.
         dtype: the type to multiply in and to return.
 
@@ -112,6 +114,8 @@ def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     tensor([ 2, 12])
     """
     meta = tensor_meta(input, "prod")
+    if axis is not None:
+        dim = axis
     if dim is None:
         return hooks.record(products.prod_all, (input,), (axes(None, meta.ndim), False, dtype))
     one_axis(dim, meta.ndim, "prod")
@@ -227,7 +231,7 @@ _LOGSUMEXP = (
 
 
 @composite(namespaces=("torch", "special"), method=True, samples=_LOGSUMEXP)
-def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
+def logsumexp(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Any:
     """The logarithm of the sum of the exponentials along ``dim``, without overflow.
 
     See https://pytorch.org/docs/stable/generated/torch.logsumexp.html.
@@ -236,5 +240,9 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     >>> torch.logsumexp(torch.tensor([1000.0, 1000.0]), 0)
     tensor(1000.6932)
     """
+    if axis is not None:
+        dim = axis
+    if dim is None:
+        raise TypeError('logsumexp() missing 1 required positional arguments: "dim"')
     dims = axes(dim, tensor_meta(input, "logsumexp").ndim)
     return hooks.record(products.logsumexp, (input,), (dims, keepdim))

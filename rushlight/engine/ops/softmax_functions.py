@@ -34,7 +34,7 @@ _SAMPLES = (S(t(3, 4), 1), S(t(3, 4), dim=0), S(t(2, 3, 4), -1), S(t(2, 3, 4), 1
 
 
 @composite(namespaces=("torch", "special"), method=True, samples=_SAMPLES)
-def softmax(input: Any, dim: Any = None, dtype: Any = None) -> Any:
+def softmax(input: Any, dim: Any = None, dtype: Any = None, *, axis: Any = None) -> Any:
     """Exponentials along ``dim``, divided by their sum: positive numbers that add up to 1.
 
     Args:
@@ -48,11 +48,11 @@ def softmax(input: Any, dim: Any = None, dtype: Any = None) -> Any:
     >>> torch.softmax(torch.zeros(2, 4), dim=1)[0]
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
-    return _record(records.softmax, input, dim, dtype, "softmax")
+    return _record(records.softmax, input, dim if axis is None else axis, dtype, "softmax")
 
 
 @composite(namespaces=("torch", "special"), method=True, samples=_SAMPLES)
-def log_softmax(input: Any, dim: Any = None, dtype: Any = None) -> Any:
+def log_softmax(input: Any, dim: Any = None, dtype: Any = None, *, axis: Any = None) -> Any:
     """The logarithm of :func:`softmax`, computed without losing small numbers.
 
     Args:
@@ -66,7 +66,7 @@ def log_softmax(input: Any, dim: Any = None, dtype: Any = None) -> Any:
     >>> torch.log_softmax(torch.zeros(4), dim=0)
     tensor([-1.3863, -1.3863, -1.3863, -1.3863])
     """
-    return _record(records.log_softmax, input, dim, dtype, "log_softmax")
+    return _record(records.log_softmax, input, dim if axis is None else axis, dtype, "log_softmax")
 
 
 @composite(name="softmax", namespaces=("nn.functional",), samples=_SAMPLES)

@@ -50,7 +50,7 @@ def _alone(x: Array) -> Pair:
 
 def _sort_infer(input: Meta, dim: int, descending: bool) -> tuple[Meta, Meta]:
     if input.dtype.is_complex:
-        raise RuntimeError("Sort does not support complex dtypes on CPU")
+        raise RuntimeError(" Sort does not support complex dtypes on CPU")
     made = broadcast_meta((input,), input.dtype)
     return made, made.with_dtype(int64)
 
@@ -97,7 +97,7 @@ sort_stable = _sort("sort_stable", "SortBackward1")
 
 def _topk_infer(input: Meta, k: int, dim: int, largest: bool) -> tuple[Meta, Meta]:
     if input.dtype.is_complex:
-        raise RuntimeError("topk does not support complex dtypes on CPU")
+        raise RuntimeError(" topk does not support complex dtypes on CPU")
     if not 0 <= k <= (input.shape[dim] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
     shape = tuple(input.shape)

@@ -32,7 +32,14 @@ _SORT = (
 
 
 @composite(method=True, samples=_SORT)
-def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
+def sort(
+    input: Any,
+    dim: int = -1,
+    descending: bool = False,
+    *,
+    stable: bool = False,
+    axis: int | None = None,
+) -> Any:
     """The elements in rising order along ``dim``, and where they came from.
 
     Args:
@@ -52,19 +59,26 @@ def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = 
     values=tensor([1, 2, 3]),
     indices=tensor([1, 2, 0]))
     """
-    dim, descending = _arguments(dim, descending)
+    dim, descending = _arguments(dim if axis is None else axis, descending)
     return return_types.sort(*_sorted(input, dim, descending, stable, "sort"))
 
 
 @composite(method=True, samples=_SORT)
-def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
+def argsort(
+    input: Any,
+    dim: int = -1,
+    descending: bool = False,
+    *,
+    stable: bool = False,
+    axis: int | None = None,
+) -> Any:
     """The indices that sort ``input`` along ``dim``.
 
     >>> import rushlight as torch
     >>> torch.argsort(torch.tensor([3, 1, 2]), descending=True)
     tensor([0, 2, 1])
     """
-    dim, descending = _arguments(dim, descending)
+    dim, descending = _arguments(dim if axis is None else axis, descending)
     return _sorted(input, dim, descending, stable, "argsort")[1]
 
 

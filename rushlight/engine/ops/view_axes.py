@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,6 +114,12 @@ def reversed_axes(self: Any) -> Any:
     return hooks.record(primitive.permute, (self,), (tuple(range(self.ndim))[::-1],))
 
 
+def _warn_scalar(name: str, advice: str) -> None:
+    warnings.warn(
+        f"Tensor.{name} is deprecated on 0-D tensors. {advice}", UserWarning, stacklevel=3
+    )
+
+
 @composite(
     name="matrix_transpose", namespaces=(), method="_matrix_transpose", samples=(S(t(4, 2, 3)),)
 )
@@ -123,6 +130,9 @@ def matrix_transpose(self: Any) -> Any:
     >>> torch.ones(4, 2, 3).mT.shape
     torch.Size([4, 3, 2])
     """
+    if self.ndim == 0:
+        _warn_scalar("mT", "This function is the identity in these cases.")
+        return self
     if self.ndim < 2:
         raise RuntimeError(
             "tensor.mT is only supported on matrices or batches of matrices. Got "
@@ -161,6 +171,9 @@ def conjugate_matrix(self: Any) -> Any:
     >>> torch.tensor([[1 + 2j]]).mH
     tensor([[1.-2.j]])
     """
+    if self.ndim == 0:
+        _warn_scalar("mH", "Consider using x.conj().")
+        return self.conj()
     if self.ndim < 2:
         raise RuntimeError(
             "tensor.mH is only supported on matrices or batches of matrices. Got "

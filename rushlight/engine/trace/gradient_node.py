@@ -75,7 +75,8 @@ class Plan:
             return "gradients", None
         if name.startswith("result") and (op.variadic or name not in op.input_names):
             index = int(name[6:] or 0)
-            return "output", (len(self.inputs) + self.outputs.index(index), index)
+            kind = "output" if op.differentiable is None or index < op.differentiable else "value"
+            return kind, (len(self.inputs) + self.outputs.index(index), index)
         if name == "metas":
             return "metas", None
         if name.endswith("_meta"):
@@ -182,6 +183,8 @@ class GradNode:
                     slot, index = where
                     edge = (self, index) if create_graph else None
                     arguments.append(self.unpack(slot, edge, wrap))
+                elif kind == "value":  # an output without gradients
+                    arguments.append(self.unpack(where[0], None, wrap))
                 elif kind == "attribute":
                     arguments.append(self.spec.attrs[where])
                 elif kind == "meta":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import COMPLEX, FLOATING
+from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.core.errors import user_location
 from rushlight.engine.ir.graph import SHARED, WEAK_METAS, Meta, TensorBase, Value
 from rushlight.engine.ir.op import MAX_SPECS, VIEW, Op, Spec, hooks

@@ -290,7 +290,7 @@ def write_part(tensor: Any, op: Op, attrs: tuple[Any, ...], source: Any) -> None
     watched = tensor._edge is not None or edge is not None or (
         base is not None and base._edge is not None
     )
-    plain = new.meta.weak or new.meta.dtype is spec.out.dtype and fits(new.meta, spec.out)
+    plain = new.meta.weak or (new.meta.dtype is spec.out.dtype and fits(new.meta, spec.out))
     if (watched and trace.grad) or not plain or whole.pos == SHARED:
         part = make_view(op, tensor, attrs)
         if new.meta.weak:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rushlight._creation import as_tensor, tensor
 from rushlight._arrays import tensor_of_array
+from rushlight._creation import as_tensor, tensor
 from rushlight._tensor import Tensor
 from rushlight.engine.core.dtype import int64
 from rushlight.nn._torch import ops

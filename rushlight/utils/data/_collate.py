@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight._creation import as_tensor, tensor
 from rushlight._arrays import tensor_of_array
+from rushlight._creation import as_tensor, tensor
 from rushlight._tensor import Tensor
 from rushlight.engine.core.dtype import float64
 from rushlight.engine.ir.op import Composite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,15 +63,21 @@ def test_constants_are_what_the_library_calls_them() -> None:
     assert [named("status", i).replace("_", " ") for i in (1, 2, 3)] == list(onednn.STATUS[1:4])
 
 
-def test_nothing_is_loaded_by_importing() -> None:
+def test_nothing_is_loaded_when_it_is_switched_off() -> None:
     program = (
         "from rushlight.engine.backends.cpu import onednn_matmul, onednn\n"
+        "assert not onednn.available()\n"
         "assert onednn._library is None\n"
         "assert not any('libdnnl' in line or 'libgomp' in line for line in open('/proc/self/maps'))"
     )
     if not Path("/proc/self/maps").exists():
         pytest.skip("no list of loaded libraries on this system")
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[4])
+    subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        cwd=Path(__file__).parents[4],
+        env={**os.environ, "RUSHLIGHT_USE_ONEDNN": "0"},
+    )
 
 
 def test_a_broken_file_is_named(unloaded, tmp_path) -> None:

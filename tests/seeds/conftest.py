@@ -1,0 +1,181 @@
+"""Runs the blocks of the seed notes with rushlight as their ``torch``, and with PyTorch beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import os
+import re
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+#: The authors' programs import ``torch``: they are read by ``play``, not collected as modules.
+collect_ignore_glob = ["programs/*"]
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+#: What a program may import, as it is called in rushlight.
+MODULES = {
+    "torch": "rushlight",
+    **{
+        f"torch.{name}": f"rushlight.{name}"
+        for name in (
+            "autograd", "cuda", "linalg", "nn", "nn.functional", "nn.init", "nn.modules",
+            "nn.parameter", "nn.utils", "optim", "optim.lr_scheduler", "random", "utils",
+            "utils.data",
+        )
+    },
+}  # fmt: skip
+
+HAS_ORACLE = importlib.util.find_spec("torch") is not None
+
+
+@contextlib.contextmanager
+def answering_torch() -> Iterator[None]:
+    """``import torch`` gives rushlight inside the block, and what it gave before after it."""
+    ours = {name: importlib.import_module(real) for name, real in MODULES.items()}
+    hidden = {
+        name: sys.modules.pop(name)
+        for name in list(sys.modules)
+        if name == "torch" or name.startswith("torch.")
+    }
+    sys.modules.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            sys.modules.pop(name, None)
+        sys.modules.update(hidden)
+
+
+@dataclass
+class Run:
+    """What a program left behind."""
+
+    names: dict[str, Any]
+    printed: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.names[name]
+
+
+Given = Callable[[Any], dict[str, Any]]
+
+
+def run_blocks(note: str, blocks: tuple[str, ...], given: Given | None, seed: int) -> Run:
+    """Run blocks one after the other, as cells of one notebook."""
+    torch = importlib.import_module("torch")
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    main = types.ModuleType("__main__")
+    main.__dict__.update(given(torch) if given is not None else {})
+    outside, sys.modules["__main__"] = sys.modules["__main__"], main
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warnings.simplefilter("ignore", ResourceWarning)  # files the authors leave open
+            for block in blocks:
+                path = PROGRAMS / f"note_{note}" / f"{block}.py"
+                exec(compile(path.read_text("utf-8"), str(path), "exec"), main.__dict__)
+    finally:
+        sys.modules["__main__"] = outside
+    return Run(main.__dict__, printed.getvalue(), [str(w.message) for w in caught])
+
+
+class Player:
+    """Runs blocks on rushlight; where PyTorch is installed also there, and compares."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(
+        self,
+        note: str,
+        *blocks: str,
+        given: Given | None = None,
+        seed: int = 0,
+        warns: bool = False,
+        digits: float = 1e-4,
+    ) -> Run:
+        """What the blocks of a note leave behind.
+
+        Args:
+            note: its number.
+            blocks: names of files in its folder, in their order.
+            given: what the author left out, made with the ``torch`` it gets.
+            seed: of the random numbers.
+            warns: the program warns; the messages are in the result.
+            digits: to which part printed numbers have to agree with PyTorch's.
+        """
+        with answering_torch(), self._in_folder("rushlight"):
+            ours = run_blocks(note, blocks, given, seed)
+        if not warns:
+            assert ours.warnings == []
+        if HAS_ORACLE:
+            importlib.import_module("torch").set_num_threads(1)
+            with self._in_folder("torch"):
+                theirs = run_blocks(note, blocks, given, seed)
+            compare(ours, theirs, digits)
+        return ours
+
+    @contextlib.contextmanager
+    def _in_folder(self, name: str) -> Iterator[None]:
+        folder, before = self._folder / name, Path.cwd()
+        folder.mkdir(exist_ok=True)
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+NUMBER = re.compile(r"[-+]?\d+\.\d*(?:e[-+]?\d+)?")
+
+
+def compare(ours: Run, theirs: Run, digits: float) -> None:
+    """Both printed the same and left the same tensors and modules."""
+    plain = [re.sub(r"0x[0-9a-f]+", "0x", run.printed) for run in (ours, theirs)]
+    words = [NUMBER.sub("#", text) for text in plain]
+    numbers = [[float(n) for n in NUMBER.findall(text)] for text in plain]
+    assert words[0].split() == words[1].split(), plain
+    np.testing.assert_allclose(numbers[0], numbers[1], rtol=digits, atol=2e-4)
+    assert ours.names.keys() == theirs.names.keys()
+    for name, value in theirs.names.items():
+        compare_value(name, ours.names[name], value)
+
+
+def compare_value(name: str, ours: Any, theirs: Any) -> None:
+    """A tensor is PyTorch's; a module looks like PyTorch's."""
+    kind = type(theirs).__module__.partition(".")[0]
+    if isinstance(theirs, (list, tuple)) and type(theirs) in (list, tuple):
+        assert len(ours) == len(theirs), name
+        for number, (one, two) in enumerate(zip(ours, theirs, strict=True)):
+            compare_value(f"{name}[{number}]", one, two)
+    elif kind == "torch" and hasattr(theirs, "grad_fn"):
+        assert str(ours.dtype) == str(theirs.dtype), name
+        assert tuple(ours.shape) == tuple(theirs.shape), name
+        assert ours.requires_grad == theirs.requires_grad, name
+        assert type(ours.grad_fn).__name__ == type(theirs.grad_fn).__name__, name
+        np.testing.assert_allclose(
+            ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-4, atol=1e-5, err_msg=name
+        )
+    elif kind == "torch" and hasattr(theirs, "state_dict"):
+        assert repr(ours) == repr(theirs), name
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Player:
+    """``play(note, *blocks)`` runs blocks of a note; see ``Player``."""
+    return Player(tmp_path)

@@ -1,0 +1,2 @@
+# the note goes on with `model`
+model = net

@@ -1,0 +1,7 @@
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import torch.optim as optim
+
+from torch.utils.data import Dataset, DataLoader
+# left out: from torch.utils.tensorboard import SummaryWriter

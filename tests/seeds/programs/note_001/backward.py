@@ -1,0 +1,2 @@
+net.zero_grad()
+out.backward(torch.randn(1, 10))

@@ -1,0 +1,2 @@
+PATH = './cifar_net.pth'
+torch.save(net.state_dict(), PATH)

@@ -1,0 +1,3 @@
+input = torch.randn(1, 1, 32, 32)
+out = net(input)
+print(out)

@@ -1,0 +1,2 @@
+# TheModelClass stands for the network above
+TheModelClass = Net

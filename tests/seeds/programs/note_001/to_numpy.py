@@ -1,0 +1,2 @@
+a = torch.ones(5)
+b = a.numpy()

@@ -1,0 +1,2 @@
+dev = torch.device(
+    "cuda") if torch.cuda.is_available() else torch.device("cpu")

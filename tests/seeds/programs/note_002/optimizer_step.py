@@ -1,0 +1,4 @@
+# update
+opt.step()
+# clean grad
+opt.zero_grad()

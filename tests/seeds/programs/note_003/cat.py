@@ -1,0 +1,6 @@
+x = torch.zeros([2, 1, 3])
+y = torch.zeros([2, 3, 3])
+z = torch.zeros([2, 2, 3])
+w = torch.cat([x, y, z], dim=1)
+print(w.shape)
+# output is: torch.Size([2, 6, 3])

@@ -1,0 +1,2 @@
+# GPU
+x = x.to('cuda')

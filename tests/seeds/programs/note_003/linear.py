@@ -1,0 +1,5 @@
+layer = torch.nn.Linear(32, 64)
+print(layer.weight.shape)
+# output is: torch.Size([64, 32])
+print(layer.bias.shape)
+# output is: torch.Size([64])

@@ -1,0 +1,3 @@
+dataset = MyDataset(file)
+dataloader = DataLoader(dataset, batch_size, shuffle=True)
+# When Training: shuffle=True, When Testing: shuffle=False

@@ -1,0 +1,1 @@
+z.register_hook(lambda grad: print(grad))
