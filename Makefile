@@ -3,6 +3,7 @@
 # make smoke   the quick part of the tests, under a minute
 # make bench   the budgets of DESIGN.md, as ratios to PyTorch in the same run
 # make docs    check that the code in the documents runs and that their links lead somewhere
+# make stubs   write the type stubs (*.pyi) from the operator records
 # make format  let ruff lay out the code
 # make clean   remove the virtual environment and what the tools left behind
 #
@@ -21,7 +22,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
-.PHONY: run test lint smoke bench docs format clean oracle
+.PHONY: run test lint smoke bench docs stubs format clean oracle
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/run
@@ -43,6 +44,9 @@ bench: $(STAMPS)/test oracle
 
 docs: $(STAMPS)/test
 	$(BIN)/python -m pytest tests/rules/test_documents.py $(ARGS)
+
+stubs: $(STAMPS)/test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.generate_stubs $(ARGS)
 
 format: $(STAMPS)/test
 	$(BIN)/ruff check --fix .

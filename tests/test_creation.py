@@ -14,11 +14,13 @@ torch = pytest.importorskip("torch", reason="PyTorch (the extra `oracle`) is not
 
 CASES = """
 torch.arange(5) ; torch.arange(5.) ; torch.arange(1, 5) ; torch.arange(1, 5.5) ; torch.arange(end=4)
-torch.arange(0, 1, 0.1) ; torch.arange(5, 0, -1) ; torch.arange(torch.tensor(3)) ; torch.arange(True)
+torch.arange(0, 1, 0.1) ; torch.arange(5, 0, -1) ; torch.arange(torch.tensor(3))
+torch.arange(True)
 torch.arange(torch.tensor(3.)) ; torch.arange(3, dtype=torch.float16) ; torch.arange(1e8, 1e8 + 3)
 torch.arange(2.5, dtype=torch.int64) ; torch.arange(0.5, 3.7, 1, dtype=torch.int64)
 torch.arange(start=1, end=4, step=2) ; torch.arange(1, 10, 0.3) ; torch.arange(5, 0)
-torch.arange(0, 5, 0) ; torch.arange(0, 5, -1) ; torch.arange(0, float('inf')) ; torch.arange(1 + 1j)
+torch.arange(0, 5, 0) ; torch.arange(0, 5, -1) ; torch.arange(0, float('inf'))
+torch.arange(1 + 1j)
 torch.arange(0, 3, dtype=torch.bool) ; torch.linspace(0, 1, 5) ; torch.linspace(0, 1, 1)
 torch.linspace(0, 1, 0) ; torch.linspace(0, 10, 4, dtype=torch.int64) ; torch.linspace(0, 1, -1)
 torch.linspace(-10, 10, 7, dtype=torch.int32) ; torch.linspace(0, 1, 5, dtype=torch.float16)
@@ -38,12 +40,14 @@ torch.scalar_tensor(3) ; torch.scalar_tensor(3, dtype=torch.int) ; torch.asarray
 torch.asarray(x) ; torch.asarray(3.) ; torch.asarray(np.ones(2)) ; torch.asarray(x, dtype=torch.int)
 torch.frombuffer(bytearray(b'abcdefgh'), dtype=torch.int32)
 torch.frombuffer(bytearray(b'abcdefgh'), dtype=torch.int16, count=2, offset=2)
-torch.frombuffer(bytearray(b'abcdefg'), dtype=torch.int32) ; torch.frombuffer([1], dtype=torch.int16)
+torch.frombuffer(bytearray(b'abcdefg'), dtype=torch.int32)
+torch.frombuffer([1], dtype=torch.int16)
 torch.frombuffer(bytearray(), dtype=torch.int16)
 torch.frombuffer(bytearray(b'abcd'), dtype=torch.int16, count=0)
 torch.frombuffer(bytearray(b'abcd'), dtype=torch.int16, offset=5)
 torch.frombuffer(bytearray(b'abcd'), dtype=torch.int16, count=5)
-torch.FloatTensor([1, 2]) ; torch.LongTensor([1.5]) ; torch.FloatTensor((1, 2)) ; torch.Tensor([1, 2])
+torch.FloatTensor([1, 2]) ; torch.LongTensor([1.5]) ; torch.FloatTensor((1, 2))
+torch.Tensor([1, 2])
 torch.Tensor() ; torch.Tensor(torch.ones(2)) ; torch.Tensor(3.5) ; torch.Tensor('a')
 torch.ByteTensor([1]) ; torch.BoolTensor([1, 0]) ; torch.FloatTensor(x) ; torch.Tensor(range(3))
 torch.zeros(2, 3.0) ; torch.zeros('a') ; torch.zeros() ; torch.zeros(()) ; torch.zeros([2, 2])
@@ -82,9 +86,11 @@ def test_creation(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["torch.empty(2, 3)", "torch.empty_strided((2, 3), (1, 2))", "torch.LongTensor(2, 3)",
-     "x.new_empty(2, 3)", "x.new_empty_strided((2, 3), (1, 2))", "torch.Tensor(2, 3)", "x.new(2, 3)",
-     "torch.empty_like(y)", "torch.Tensor(torch.Size([2]))"],
+    [
+        "torch.empty(2, 3)", "torch.empty_strided((2, 3), (1, 2))", "torch.LongTensor(2, 3)",
+        "x.new_empty(2, 3)", "x.new_empty_strided((2, 3), (1, 2))", "torch.Tensor(2, 3)",
+        "x.new(2, 3)", "torch.empty_like(y)", "torch.Tensor(torch.Size([2]))",
+    ],
 )  # fmt: skip
 def test_shapes_of_uninitialised_tensors(text: str) -> None:
     mine, theirs = _outcome(rushlight, text), _outcome(torch, text)

@@ -21,7 +21,7 @@ from rushlight import _tensor
 from rushlight._api import api
 from rushlight._tensor import Tensor
 from rushlight.engine.core.dtype import ALIASES
-from tests.ops.harness import faces, make_call, run_own
+from tests.ops.harness import faces, make_call, quiet, run_own
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "rushlight"
@@ -77,8 +77,10 @@ def _parameter(parameter: inspect.Parameter) -> str:
     return text
 
 
-def _signature(function: Callable[..., Any], returns: str, method: bool = False) -> str:
-    """``(parameters) -> returns`` of a function that takes ``out=`` if it has a face for that."""
+def _signature(
+    function: Callable[..., Any], returns: str, method: bool = False, out: bool = False
+) -> str:
+    """``(parameters) -> returns`` of a function, with ``out=`` if that is wanted."""
     inner = getattr(function, "__wrapped__", function)
     given = list(inspect.signature(inner).parameters.values())
     parts: list[str] = []
@@ -91,7 +93,7 @@ def _signature(function: Callable[..., Any], returns: str, method: bool = False)
         star = star or parameter.kind in (parameter.VAR_POSITIONAL, parameter.KEYWORD_ONLY)
         parts.append(_parameter(parameter))
     kinds = {parameter.kind for parameter in given}
-    if inner is not function and inspect.Parameter.VAR_KEYWORD not in kinds:
+    if out and inspect.Parameter.VAR_KEYWORD not in kinds:
         parts += ["out: Any = None"] if star else ["*", "out: Any = None"]
     if method:
         parts[:1] = ["self"]
@@ -106,7 +108,8 @@ class _Returns:
         for face in faces():
             names = {face.record.public_name, face.record.method_name}
             for sample in face.samples:
-                result, _ = run_own(face, make_call(face, sample))
+                with quiet():
+                    result, _ = run_own(face, make_call(face, sample))
                 for name in names:
                     self._found.setdefault(name, set()).add(self._kind(result))
 
@@ -131,7 +134,10 @@ class _Returns:
 
 def _function_lines(names: dict[str, Callable[..., Any]], returns: _Returns) -> Iterator[str]:
     for name in sorted(names):
-        yield f"def {name}{_signature(names[name], returns.of(name))}: ..."
+        inplace = name.endswith("_")
+        function = names.get(name[:-1], names[name]) if inplace else names[name]
+        out = not inplace and hasattr(function, "__wrapped__")
+        yield f"def {name}{_signature(function, returns.of(name), out=out)}: ..."
 
 
 def _namespace_stub(name: str, returns: _Returns) -> str:

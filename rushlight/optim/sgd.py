@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight._tensor import Tensor, wrap
+from rushlight._tensor import Tensor
+from rushlight.engine.trace.recorder import wrap
 from rushlight.optim.optimizer import (
     Closure,
     Optimizer,

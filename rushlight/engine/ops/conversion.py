@@ -135,7 +135,11 @@ def cpu(self: Any, memory_format: Any = None) -> Any:
     return self
 
 
-@composite(namespaces=(), method=True)
+@composite(
+    namespaces=(),
+    method=True,
+    errors=(ErrorSample(S(t(3)), AssertionError, "Torch not compiled with CUDA enabled"),),
+)
 def cuda(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
     """``self`` on a GPU; PyTorch's error where there is none."""
     require_device("cuda" if device is None else device)

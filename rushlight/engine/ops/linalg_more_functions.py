@@ -141,7 +141,7 @@ def pinverse(input: Any, rcond: float = 1e-15) -> Any:
 
 @composite(
     namespaces=("linalg",),
-    samples=(S(_TALL, t(4, 2)), S(_TALL, t(4)), S(_WIDE, t(2, 1)), S(_BATCH, t(2, 2, 3))),
+    samples=(S(_STACK, t(1, 4, 2)), S(_STACK, t(1, 4)), S(_WIDE, t(2, 1)), S(_BATCH, t(2, 2, 3))),
 )
 def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: Any = None) -> Any:
     """The ``X`` for which ``A X`` is nearest to ``B``; the shortest one where there are many.
@@ -309,7 +309,7 @@ def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
 
 
 @composite(
-    name="matmul", namespaces=("linalg",), samples=(S(t(3, 4), t(4, 2)), S(t(2, 3, 4), t(4)))
+    name="matmul", namespaces=("linalg",), samples=(S(t(3, 4), t(4, 2)), S(t(2, 3, 4), t(4, 2)))
 )
 def linalg_matmul(input: Any, other: Any) -> Any:
     """The matrix product over the last two axes, see ``torch.matmul``.

@@ -142,7 +142,7 @@ def resized_axis(
     scale = 1.0 / given if given else size / count
     new = np.arange(count, dtype=np.float64)
     if mode in (NEAREST, EXACT):
-        kind = np.float64 if double else np.float32
+        kind: type[np.floating] = np.float64 if double else np.float32
         middle = kind(0.5 if mode == EXACT else 0.0)
         chosen = np.floor((new.astype(kind) + middle) * kind(scale)).astype(np.int64)
         return Axis(size, np.minimum(chosen, size - 1)[:, None], None)

@@ -65,7 +65,7 @@ def line() -> int:
     return currentframe().f_back.f_lineno
 
 
-# errors found when a trace is run ------------------------------------------------------------------
+# errors found when a trace is run -----------------------------------------------------------------
 
 
 def test_only_what_depends_on_the_error_is_spoiled(trouble: Trouble) -> None:
@@ -127,7 +127,7 @@ def test_a_failed_step_leaves_the_parameters(trouble: Trouble) -> None:
     ):
         x, y = torch.randn(5, 4), torch.randint(0, 2, (5,))
 
-        def step() -> None:
+        def step(optimizer=optimizer, x=x, y=y) -> None:
             optimizer.zero_grad()
             F.cross_entropy(trouble(net(x)), y).backward()
             optimizer.step()
@@ -239,13 +239,13 @@ def test_a_failed_write_to_shared_memory_does_not_happen(trouble: Trouble) -> No
     assert array.tolist() == x.tolist() == [0, 1, 2]
 
 
-# errors of the user's own code between operations --------------------------------------------------
+# errors of the user's own code between operations -------------------------------------------------
 
 
 def test_an_exception_of_the_user_leaves_the_trace_usable() -> None:
     x = torch.ones(3, requires_grad=True)
     y = x * 2
-    with pytest.raises(KeyError), torch.no_grad():
+    with pytest.raises(KeyError), torch.no_grad():  # noqa: PT012 - what comes before it counts
         z = y + 1
         raise KeyError("between two operations")
     assert torch.is_grad_enabled()
@@ -312,7 +312,7 @@ def test_recording_that_is_broken_off_is_forgotten(monkeypatch: pytest.MonkeyPat
     assert y.sinh().shape == (3,)
 
 
-# interruptions while a trace is run ----------------------------------------------------------------
+# interruptions while a trace is run ---------------------------------------------------------------
 
 
 def interrupt() -> None:

@@ -20,7 +20,7 @@ def shared(array: np.ndarray, tensor: torch.Tensor) -> bool:
     return np.shares_memory(array, tensor.numpy()) and array.tolist() == tensor.tolist()
 
 
-# from_numpy ----------------------------------------------------------------------------------------
+# from_numpy ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,8 @@ def test_strided_and_empty_arrays() -> None:
 
 def test_tensor_copies_and_as_tensor_shares() -> None:
     array = np.zeros(3, np.float32)
-    copied, given, cast = torch.tensor(array), torch.as_tensor(array), torch.as_tensor(array.tolist())
+    copied, given = torch.tensor(array), torch.as_tensor(array)
+    cast = torch.as_tensor(array.tolist())
     array[0] = 1
     assert (copied[0].item(), given[0].item(), cast[0].item()) == (0, 1, 0)
 
@@ -193,7 +194,7 @@ def test_numpy_functions_take_tensors() -> None:
     assert x[0].item() == 0
 
 
-# DLPack --------------------------------------------------------------------------------------------
+# DLPack -------------------------------------------------------------------------------------------
 
 
 def test_dlpack_both_ways() -> None:
@@ -209,7 +210,7 @@ def test_dlpack_both_ways() -> None:
     assert source[0] == 2
 
 
-# letting go ----------------------------------------------------------------------------------------
+# letting go ---------------------------------------------------------------------------------------
 
 
 def test_memory_nobody_else_holds_is_no_longer_shared() -> None:
@@ -255,4 +256,5 @@ def test_a_loop_over_shared_data_makes_one_program() -> None:
     for number in range(4, 16):
         sums.append((data[4 * number : 4 * number + 4] @ w).sum().item())
     assert (counters.programs, counters.states) == (programs, states)
-    assert sums == pytest.approx((data.numpy().reshape(16, 4, 8).sum((1, 2)) * 3).tolist(), rel=1e-5)
+    expected = data.numpy().reshape(16, 4, 8).sum((1, 2)) * 3
+    assert sums == pytest.approx(expected.tolist(), rel=1e-5)

@@ -1,5 +1,5 @@
 # slip: feature, label = ..., but the next lines call them x and y
-x, y = next(data_iter) #透過前面提到的iterator取得一個batch的資料。 (since: data_iter.next() has gone)
+x, y = data_iter.next() #透過前面提到的iterator取得一個batch的資料。
 
 outputs = model(x) # 將訓練資料送入model中進行forward propagation。
 

@@ -1,5 +1,5 @@
 dataiter = iter(testloader)
-images, labels = next(dataiter) # 4 images, (4,3,32,32)  (since: dataiter.next() has gone from PyTorch)
+images, labels = dataiter.next() # 4 images, (4,3,32,32)
 outputs = net(images) # outputs: (4, 10)
 _, predicted = torch.max(outputs, 1) 
 print('Predicted: ', ' '.join('%5s' % classes[predicted[j]]
