@@ -29,7 +29,7 @@ def value_of_array(array: np.ndarray, found: dtype | None = None) -> Value:
 
 def tensor_of_array(array: np.ndarray) -> Tensor:
     """A tensor that owns ``array``."""
-    return wrap(value_of_array(array))  # type: ignore[no-any-return]
+    return wrap(value_of_array(array))
 
 
 def shared_tensor(array: np.ndarray) -> Tensor:

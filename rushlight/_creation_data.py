@@ -90,7 +90,7 @@ def _infer_sequence(data: Sequence[Any]) -> dtype:
 def _plain(data: Any) -> Any:
     """Nested lists without tensors in them."""
     if isinstance(data, TensorBase):
-        return data.tolist() if data._value.meta.ndim else data.item()  # type: ignore[attr-defined]
+        return data.tolist() if data._value.meta.ndim else data.item()
     if isinstance(data, (list, tuple)):
         return [_plain(x) for x in data]
     return data
@@ -114,7 +114,7 @@ def _check_rectangular(data: Any) -> tuple[int, ...]:
 def _array(data: Any, wanted: dtype | None) -> np.ndarray:
     found = wanted or infer_dtype(data)
     if isinstance(data, TensorBase):
-        array = np.array(data.detach()._array(), order="C")  # type: ignore[attr-defined]
+        array = np.array(data.detach()._array(), order="C")
     elif isinstance(data, (np.ndarray, np.generic)):
         array = np.array(data, order="C")
     else:
@@ -177,10 +177,10 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         require_device(device)
     dtype = as_dtype(dtype)
     if isinstance(data, TensorBase):
-        return data.to(dtype) if dtype is not None else data  # type: ignore[attr-defined,return-value]
+        return data.to(dtype) if dtype is not None else data  # type: ignore[return-value]
     if isinstance(data, np.ndarray):
         made = from_numpy(data)
-        return made.to(dtype) if dtype is not None else made  # type: ignore[attr-defined]
+        return made.to(dtype) if dtype is not None else made
     return tensor(data, dtype=dtype)
 
 

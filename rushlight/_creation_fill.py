@@ -11,7 +11,7 @@ from rushlight._arrays import tensor_of_array
 from rushlight._creation_data import as_dtype, finish, infer_dtype, tensor
 from rushlight._tensor import Tensor
 from rushlight.engine.core.dtype import dtype, get_default_dtype
-from rushlight.engine.core.shape import Shape, contiguous_strides
+from rushlight.engine.core.shape import Shape, channels_last_strides
 from rushlight.engine.ir.buffers import empty_strided as empty_buffer
 from rushlight.engine.ir.graph import Meta, TensorBase, Value, strided_meta
 from rushlight.engine.ops.elementwise import broadcast_meta
@@ -169,7 +169,7 @@ def full(
     tensor([3.5000, 3.5000])
     """
     if isinstance(fill_value, TensorBase):
-        fill_value = fill_value.item()  # type: ignore[attr-defined]
+        fill_value = fill_value.item()
     if dtype is None and out is None:
         dtype = infer_dtype(fill_value)
     return _made(shape_of((size,), "full"), fill_value, dtype, device, requires_grad, out)
@@ -230,10 +230,8 @@ def _like_meta(input: Any, wanted: Any, memory_format: Any, name: str) -> Meta:
     if memory_format is None or str(memory_format).endswith("preserve_format"):
         return broadcast_meta((meta,), found)
     if str(memory_format).startswith("torch.channels_last"):
-        order = (0, *range(2, meta.ndim), 1)
-        steps = contiguous_strides([meta.shape[axis] for axis in order])
-        strides = [steps[order.index(axis)] for axis in range(meta.ndim)]
-        return strided_meta(tuple(meta.shape), tuple(strides), found, meta.device)
+        strides = channels_last_strides(meta.shape)
+        return strided_meta(tuple(meta.shape), strides, found, meta.device)
     return meta.like(dtype=found)
 
 
@@ -301,7 +299,7 @@ def full_like(
     tensor([7., 7.])
     """
     if isinstance(fill_value, TensorBase):
-        fill_value = fill_value.item()  # type: ignore[attr-defined]
+        fill_value = fill_value.item()
     meta = _like_meta(input, dtype, memory_format, "full_like")
     return finish(_strided(meta, fill_value), device, requires_grad)
 
@@ -333,7 +331,7 @@ def new_full(
     tensor([7., 7.])
     """
     if isinstance(fill_value, TensorBase):
-        fill_value = fill_value.item()  # type: ignore[attr-defined]
+        fill_value = fill_value.item()
     shape = shape_of((size,), "new_full")
     return _made(shape, fill_value, dtype or self.dtype, device, requires_grad, None)
 

@@ -57,7 +57,7 @@ def _construct(found: dtype, data: tuple[Any, ...]) -> Any:
                     f"(got TensorOptions(dtype={C_NAMES.get(have, have.name)}, device=cpu))\n"
                     f"Convert the tensor with .to({found!r})."
                 )
-            return source.detach()  # type: ignore[attr-defined]
+            return source.detach()
         if isinstance(source, Size):
             return tensor_of_array(np.zeros(tuple(source), found.numpy))
         if isinstance(source, (float, complex)):

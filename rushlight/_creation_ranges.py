@@ -30,7 +30,7 @@ __all__ = [
 
 def _number(x: Any) -> Any:
     if isinstance(x, TensorBase):
-        return x.item()  # type: ignore[attr-defined]
+        return x.item()
     return x.item() if isinstance(x, np.generic) else x
 
 

@@ -125,7 +125,7 @@ def _set_picked(self: Any, parsed: Parsed, value: Any) -> None:
         if mask.dtype is uint8:
             mask = mask.bool()
         if isinstance(value, TensorBase) and value.dtype is not part.dtype:
-            value = value.to(part.dtype)  # type: ignore[attr-defined]
+            value = value.to(part.dtype)
         write(part, record(masked_fill_op, (part, mask, value), ()), "index_put_")
         return
     dims, tensors = resolve(part, parsed.tensors)
@@ -139,9 +139,9 @@ def _filling(value: Any, meta: Meta) -> Any:
     have, wanted = value._value.meta.shape, meta.shape
     lead = len(have) - len(wanted)
     if lead > 0 and all(n == 1 for n in have[:lead]):
-        value = value.reshape(have[lead:])  # type: ignore[attr-defined]
+        value = value.reshape(have[lead:])
     if value._value.meta.shape != wanted:
-        return value.expand(wanted)  # type: ignore[attr-defined]
+        return value.expand(wanted)
     return value
 
 
@@ -330,14 +330,14 @@ def _as_index(item: Any) -> Any:
                 "Convert the index with .long()."
             )
         if not meta.ndim and meta.dtype is not bool_ and meta.dtype is not uint8:
-            return int(item.item())  # type: ignore[attr-defined]
+            return int(item.item())
         return item
     if isinstance(item, np.bool_):
         return bool(item)
     if isinstance(item, (np.ndarray, list, tuple, range)) or _is_sequence(item):
         made = make_tensor(list(item) if isinstance(item, range) else item)
         if not made.numel() and made.dtype.category > 1:
-            return made.long()  # type: ignore[attr-defined]
+            return made.long()
         return _as_index(made)
     if hasattr(item, "__index__"):
         return int(item.__index__())

@@ -135,7 +135,7 @@ def get_num_threads() -> int:
 def typename(obj: Any) -> str:
     """The full name of an object's type."""
     if isinstance(obj, TensorBase):
-        return str(obj.type())  # type: ignore[attr-defined]
+        return str(obj.type())
     kind = obj if isinstance(obj, type) else type(obj)
     if kind.__module__ == "builtins":
         return kind.__qualname__

@@ -166,7 +166,7 @@ class Reader:
         target = self._stack[-1]
         if type(target) not in (dict, OrderedDict, defaultdict):
             raise LoadError(f"the file sets items of a {type(target).__name__}")
-        return target  # type: ignore[no-any-return]
+        return target
 
     def _additems(self, _: Any) -> None:
         items = self._pop_mark()

@@ -67,7 +67,7 @@ class Generator:
         """Go on from a state that ``get_state`` gave."""
         if not isinstance(new_state, TensorBase) or new_state._value.meta.dtype is not uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
-        self._engine.set_state(new_state._array())  # type: ignore[attr-defined]
+        self._engine.set_state(new_state._array())
 
     def clone_state(self) -> Generator:
         """Another generator in the same state."""
@@ -182,7 +182,7 @@ def rand(
     """
     found = _floating("check_uniform_bounds", dtype)
     array = sampling.uniform(_engine(generator), as_shape(size), found)
-    return _finish(array, out, device, requires_grad)  # type: ignore[no-any-return]
+    return _finish(array, out, device, requires_grad)
 
 
 def randn(
@@ -198,7 +198,7 @@ def randn(
     """
     found = _floating("normal_kernel_cpu", dtype)
     array = sampling_normal.normal(_engine(generator), as_shape(size), found)
-    return _finish(array, out, device, requires_grad)  # type: ignore[no-any-return]
+    return _finish(array, out, device, requires_grad)
 
 
 def randint(
@@ -219,7 +219,7 @@ def randint(
     array = sampling.randint(
         _engine(generator), as_shape(tuple(size)), int(low), int(high), dtype or int64
     )
-    return _finish(array, out, device, requires_grad)  # type: ignore[no-any-return]
+    return _finish(array, out, device, requires_grad)
 
 
 def randperm(
@@ -233,7 +233,7 @@ def randperm(
     tensor([0, 1, 2])
     """
     array = sampling.randperm(_engine(generator), n, dtype)
-    return _finish(array, out, device, requires_grad)  # type: ignore[no-any-return]
+    return _finish(array, out, device, requires_grad)
 
 
 def _like(name: str, make: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -281,14 +281,14 @@ def normal(
         found = _floating("normal_kernel_cpu", dtype)
         shape = as_shape(tuple(size))
         array = sampling_normal.normal(_engine(generator), shape, found, float(mean), float(std))
-        return _finish(array, out, None, False)  # type: ignore[no-any-return]
+        return _finish(array, out, None, False)
     shape = broadcast_shapes(*[x._value.meta.shape for x in tensors])
     found = tensors[0]._value.meta.dtype
-    if isinstance(std, TensorBase) and bool((std < 0).any()):  # type: ignore[operator]
+    if isinstance(std, TensorBase) and bool((std < 0).any()):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     drawn = tensor_of_array(sampling_normal.normal(_engine(generator), shape, found))
-    made: Tensor = drawn * std + mean  # type: ignore[operator]
-    return made if out is None else views.write(out, made)  # type: ignore[no-any-return]
+    made: Tensor = drawn * std + mean
+    return made if out is None else views.write(out, made)
 
 
 def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = None) -> Tensor:
@@ -304,7 +304,7 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = No
     else:
         probabilities = (input if p is None else p).detach()._array()
         array = sampling.bernoulli_each(engine, probabilities, input.dtype)
-    return _finish(array, out, None, False)  # type: ignore[no-any-return]
+    return _finish(array, out, None, False)
 
 
 def multinomial(
@@ -320,7 +320,7 @@ def multinomial(
     array = sampling_distributions.multinomial(
         _engine(generator), input.detach()._array(), num_samples, replacement
     )
-    return _finish(array, out, None, False)  # type: ignore[no-any-return]
+    return _finish(array, out, None, False)
 
 
 def poisson(input: Any, generator: Any = None) -> Tensor:
@@ -331,7 +331,7 @@ def poisson(input: Any, generator: Any = None) -> Tensor:
     tensor([0., 0.])
     """
     array = sampling_rejection.poisson(_engine(generator), input.detach()._array())
-    return _finish(np.asarray(array), None, None, False)  # type: ignore[no-any-return]
+    return _finish(np.asarray(array), None, None, False)
 
 
 # writing random numbers into a tensor -----------------------------------------------------------
@@ -380,7 +380,7 @@ def random_(self: Any, from_: Any = None, to: Any = None, *, generator: Any = No
 def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
     """Fill with 0 or 1, 1 with probability ``p`` (a number or a tensor)."""
     if isinstance(p, TensorBase):
-        probabilities = np.broadcast_to(p.detach()._array(), self.shape)  # type: ignore[attr-defined]
+        probabilities = np.broadcast_to(p.detach()._array(), self.shape)
         return _into(self, lambda e, s, d: sampling.bernoulli_each(e, probabilities, d), generator)
     return _into(self, lambda e, s, d: sampling.bernoulli(e, s, float(p), d), generator)
 

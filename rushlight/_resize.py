@@ -123,7 +123,7 @@ def set_(
         )
     if size is not None:
         shape = shape_of((size,), "set_")
-        source = source.as_strided(shape, stride or contiguous_strides(shape), storage_offset)  # type: ignore[attr-defined]
+        source = source.as_strided(shape, stride or contiguous_strides(shape), storage_offset)
     _take_over(self, source)
     return self
 

@@ -33,6 +33,7 @@ from rushlight.engine.trace.recorder import wrap
 #: The largest number of bytes a file may ask for, all storages together.
 MAX_BYTES = 1 << 40
 
+
 def save(
     obj: object,
     f: Any,

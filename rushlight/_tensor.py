@@ -161,7 +161,7 @@ class Tensor(TensorBase, _Methods):
         shape = self._value.meta.shape
         if not shape:
             raise TypeError("len() of a 0-d tensor")
-        return shape[0]  # type: ignore[no-any-return]
+        return shape[0]
 
     # reading -----------------------------------------------------------------------------------
 
@@ -260,13 +260,13 @@ class Tensor(TensorBase, _Methods):
         return bool(self.item())
 
     def __float__(self) -> float:
-        return self._number(float)  # type: ignore[no-any-return]
+        return self._number(float)
 
     def __int__(self) -> int:
-        return self._number(int)  # type: ignore[no-any-return]
+        return self._number(int)
 
     def __complex__(self) -> complex:
-        return self._number(complex)  # type: ignore[no-any-return]
+        return self._number(complex)
 
     def __index__(self) -> int:
         if self.dtype.category >= FLOATING or self.numel() != 1:
@@ -276,7 +276,7 @@ class Tensor(TensorBase, _Methods):
     def __iter__(self) -> Iterator[Any]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return iter(self.unbind(0))  # type: ignore[attr-defined]
+        return iter(self.unbind(0))
 
     def __contains__(self, element: Any) -> bool:
         if not isinstance(element, (TensorBase, int, float, complex, bool)):
@@ -284,7 +284,7 @@ class Tensor(TensorBase, _Methods):
                 f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
                 f"{type(element)}."
             )
-        return bool((self == element).any())  # type: ignore[attr-defined]
+        return bool((self == element).any())
 
     def __hash__(self) -> int:
         return id(self)
@@ -402,7 +402,7 @@ class Tensor(TensorBase, _Methods):
 
     def detach(self) -> Tensor:
         """The same memory outside the graph."""
-        return views.share(self)  # type: ignore[no-any-return]
+        return views.share(self)
 
     def detach_(self) -> Tensor:
         """Take this tensor out of the graph that made it."""
@@ -414,7 +414,7 @@ class Tensor(TensorBase, _Methods):
     @property
     def data(self) -> Tensor:
         """The same memory, invisible to autograd."""
-        return views.share(self)  # type: ignore[no-any-return]
+        return views.share(self)
 
     @data.setter
     def data(self, other: Any) -> None:
@@ -422,7 +422,7 @@ class Tensor(TensorBase, _Methods):
             raise TypeError(f"Variable data has to be a tensor, but got {type(other).__name__}")
         storage = views.storage_of(other)
         self._value = storage.read(other)
-        self._alias, self._chain, self._seen = storage, other._chain, storage.version  # type: ignore[attr-defined]
+        self._alias, self._chain, self._seen = storage, other._chain, storage.version
         self._base = self._base_edge = None
 
     @property

@@ -166,7 +166,7 @@ class inference_mode(_GradMode):
         mode.grad = self._before.pop()
 
     def _again(self) -> _GradMode:
-        return inference_mode(self._inference)  # type: ignore[no-any-return]
+        return inference_mode(self._inference)
 
 
 def _swap(wanted: bool) -> bool:

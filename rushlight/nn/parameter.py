@@ -224,7 +224,7 @@ for _name in ("to", "cpu", "cuda", "half", "float", "double", "bfloat16", "type"
     setattr(UninitializedTensorMixin, _name, _conversion(_name))
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc,override]
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[override]
     """A parameter whose shape is not known before the first forward pass.
 
     Args:
@@ -254,7 +254,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: igno
         """Nothing is left to do: ``__new__`` has made the tensor."""
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc,override]
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[override]
     """A buffer whose shape is not known before the first forward pass.
 
     Args:

@@ -69,7 +69,7 @@ class LBFGS(Optimizer):
 
     @property
     def _params(self) -> list[Any]:
-        return self.param_groups[0]["params"]  # type: ignore[no-any-return]
+        return self.param_groups[0]["params"]
 
     def _gradient(self) -> Any:
         """All gradients as one vector."""

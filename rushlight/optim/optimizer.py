@@ -57,7 +57,7 @@ class Optimizer(OptimizerHooks):
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
-                f"but got {params.type()}"  # type: ignore[attr-defined]
+                f"but got {params.type()}"
             )
         self.state: defaultdict[Any, Any] = defaultdict(dict)
         self.param_groups: list[Group] = []
@@ -328,7 +328,7 @@ def _own_state(param: Any, value: Any) -> Any:
     made = {}
     for key, item in value.items():
         if isinstance(item, Tensor) and key != "step" and param.is_floating_point():
-            made[key] = item.detach().to(param.dtype).clone()  # type: ignore[attr-defined]
+            made[key] = item.detach().to(param.dtype).clone()
         else:
             made[key] = deepcopy(item)
     return made

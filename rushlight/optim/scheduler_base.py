@@ -92,7 +92,7 @@ class LRScheduler:
     def _set(self, values: Any) -> None:
         for group, value in zip(self.optimizer.param_groups, values, strict=True):
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(value)  # type: ignore[attr-defined]
+                group["lr"].fill_(value)
             else:
                 group["lr"] = value
         self._last_lr: list[float] = [_plain(g["lr"]) for g in self.optimizer.param_groups]
@@ -102,4 +102,4 @@ class LRScheduler:
 
 
 def _plain(lr: Any) -> float:
-    return lr.item() if isinstance(lr, Tensor) else lr  # type: ignore[no-any-return]
+    return lr.item() if isinstance(lr, Tensor) else lr

@@ -195,14 +195,14 @@ PROGRAMS: dict[str, Program] = {
 _WORDS = {"to_a_gpu": 5, "to_a_gpu_by_name": 5, "unknown_device": 4}
 
 
-def _error(program: Program, framework: Any) -> tuple[Exception, str]:
-    """The error, and the innermost line of this file on its way."""
+def _error(program: Program, framework: Any, file: str = __file__) -> tuple[Exception, str]:
+    """The error, and the innermost line of ``file`` on its way."""
     with pytest.raises(Exception) as caught:
         program(framework)
     error = caught.value
     lines = [
         frame.line or "" for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == __file__
+        if frame.filename == file
     ]  # fmt: skip
     return error, lines[-1]
 

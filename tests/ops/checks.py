@@ -333,7 +333,15 @@ def expanded(array: np.ndarray, number: int) -> np.ndarray:
     return np.broadcast_to(array[:1], array.shape)
 
 
-LAYOUTS = (reversed_axes, with_gaps, expanded)
+def channels_last(array: np.ndarray, number: int) -> np.ndarray:
+    """The same elements with the channels of images innermost in memory."""
+    if array.ndim not in (4, 5):
+        return array
+    order = (0, *range(2, array.ndim), 1)
+    return np.ascontiguousarray(array.transpose(order)).transpose(np.argsort(order))
+
+
+LAYOUTS = (reversed_axes, with_gaps, expanded, channels_last)
 
 
 def _any_layout(face: Face, call: Call) -> None:

@@ -98,20 +98,20 @@ def test_updating_the_weights(play) -> None:
 # the image classifier ------------------------------------------------------------------------------
 
 
-def images(count: int, rounds: int = 1) -> Any:
-    """Stands for CIFAR10: ``count`` batches of 4, one class of colour each, in a list."""
+def images(count: int) -> Any:
+    """Stands for CIFAR10: ``count`` batches of 4 pictures, each class with a shade of its own."""
 
     def given(torch: Any) -> dict[str, Any]:
-        batches = []
-        for _ in range(count):
-            labels = torch.randint(0, 10, (4,))
-            pictures = torch.randn(4, 3, 32, 32) * 0.1
-            pictures += (labels.float().view(4, 1, 1, 1) - 4.5) / 4.5
-            batches.append([pictures, labels])
+        from torch.utils.data import DataLoader, TensorDataset
+
+        labels = torch.randint(0, 10, (4 * count,))
+        pictures = torch.randn(4 * count, 3, 32, 32) * 0.1
+        pictures += (labels.float().view(-1, 1, 1, 1) - 4.5) / 4.5
+        samples = TensorDataset(pictures, labels)
         return {
             "torch": torch,
-            "trainloader": batches,
-            "testloader": batches,
+            "trainloader": DataLoader(samples, batch_size=4, shuffle=True),
+            "testloader": DataLoader(samples, batch_size=4),
             "classes": CLASSES,
         }
 
@@ -130,13 +130,13 @@ def test_training_the_classifier(play) -> None:
 class ManyOnce:
     """A loader of 2000 batches in the first epoch and of a few in the others."""
 
-    def __init__(self, batches: list[Any]) -> None:
-        self._batches, self._first = batches, True
+    def __init__(self, loader: Any) -> None:
+        self._loader, self._first = loader, True
 
     def __iter__(self) -> Any:
-        rounds, self._first = 2000 // len(self._batches) if self._first else 1, False
+        rounds, self._first = 2000 // len(self._loader) if self._first else 1, False
         for _ in range(rounds):
-            yield from self._batches
+            yield from self._loader
 
 
 def test_the_classifier_prints_every_2000_batches(play) -> None:
@@ -193,7 +193,7 @@ def test_accuracy_by_class(play) -> None:
 def test_the_device_of_the_classifier(play) -> None:
     def given(torch: Any) -> dict[str, Any]:
         made = images(1)(torch)
-        return {**made, "data": made["trainloader"][0]}
+        return {**made, "data": next(iter(made["trainloader"]))}
 
     run = play("001", "classifier", "classifier_device", given=given)
     assert run.printed == "cpu\n"  # the author had a GPU: cuda:0

@@ -85,6 +85,15 @@ def is_channels_last(shape: Sequence[int], strides: Sequence[int]) -> bool:
     return True
 
 
+def channels_last_strides(shape: Sequence[int]) -> Shape:
+    """The strides of a 4-d or 5-d tensor with its channels innermost."""
+    strides, step = [0] * len(shape), 1
+    for axis in (1, *range(len(shape) - 1, 1, -1), 0):
+        strides[axis] = step
+        step *= max(shape[axis], 1)
+    return tuple(strides)
+
+
 def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
     """The common shape of ``shapes``; ``RuntimeError`` in PyTorch's words where there is none."""
     ndim = max((len(s) for s in shapes), default=0)

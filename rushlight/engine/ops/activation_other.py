@@ -200,7 +200,7 @@ def _slopes(input: Any, lower: float, upper: float) -> Any:
 @composite(
     namespaces=("nn.functional", "torch"),
     inplace=True,
-    samples=(*UNARY, S(t(3, 4), 0.2, 0.4)),
+    samples=(*UNARY, S(t(3, 4), 0.2, 0.4), S(t(3, 4), 0.2, 0.4, True)),
 )
 def rrelu(
     input: Any,

@@ -25,7 +25,7 @@ def _quotient(x: Any, y: Any, rounding: Callable[..., Any]) -> np.ndarray | None
     found = np.divide(x, y, dtype=np.float64)
     if found.ndim == 0 or not (np.abs(found).max(initial=0.0) < _EXACT) or np.isinf(y).any():
         return None
-    return rounding(found, found)  # type: ignore[no-any-return]
+    return rounding(found, found)
 
 
 def _rest(rounding: Callable[..., Any], plain: Callable[..., Any]) -> Callable[[Any, Any], Any]:

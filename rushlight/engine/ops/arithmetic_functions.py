@@ -207,8 +207,8 @@ def __pos__(self: Any) -> Any:
 def _doubled(x: Any) -> Any:
     if not isinstance(x, TensorBase):
         return x
-    wanted = complex128 if x.dtype.category == COMPLEX else float64  # type: ignore[attr-defined]
-    return x if x.dtype is wanted else to_dtype(x, dtype=wanted)  # type: ignore[attr-defined]
+    wanted = complex128 if x.dtype.category == COMPLEX else float64
+    return x if x.dtype is wanted else to_dtype(x, dtype=wanted)
 
 
 @composite(

@@ -209,7 +209,7 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
                 f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
             )
         src = filled(src, whole=self._value.meta)
-    if _watched(self) or src._edge is not None:  # type: ignore[attr-defined]
+    if _watched(self) or src._edge is not None:
         src = copy_into(self, _fitted(src, self._value.meta))
     return write(self, src, "copy_")
 

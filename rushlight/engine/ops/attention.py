@@ -157,9 +157,9 @@ def _project(
     linear = _function("nn.functional.linear")
     parts = (None,) * 3 if bias is None else bias.chunk(3)
     if separate is None and query is key and key is value:
-        return tuple(linear(query, weight, bias).chunk(3, -1))  # type: ignore[return-value]
+        return tuple(linear(query, weight, bias).chunk(3, -1))
     weights = weight.chunk(3) if separate is None else separate
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         linear(x, w, b) for x, w, b in zip((query, key, value), weights, parts, strict=True)
     )
 

@@ -203,7 +203,7 @@ addcdiv_op = pointwise(
 
 def _number(value: Any) -> Any:
     if isinstance(value, TensorBase) and not value._value.meta.weak:
-        return value.item()  # type: ignore[attr-defined]
+        return value.item()
     return value
 
 

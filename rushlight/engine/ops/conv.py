@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.dtype import C_NAMES, FLOATING, SCALAR_NAMES, bool_, dtype
-from rushlight.engine.core.shape import Shape
+from rushlight.engine.core.shape import Shape, is_channels_last
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import CONV, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.memory_format import channels_last_meta
 
 Array = np.ndarray
 
@@ -199,7 +200,7 @@ def _infer(
     kernel, size = tuple(weight.shape[2:]), tuple(input.shape[2:])
     if not transposed:
         out = output_size(size, kernel, stride, padding, dilation)
-        return make_meta((input.shape[0], weight.shape[0], *out), input.dtype)
+        return _result(input, weight, (input.shape[0], weight.shape[0], *out))
     rows = zip(size, kernel, stride, padding, dilation, output_padding, strict=True)
     out = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, s, p, d, e in rows)
     if min(out) <= 0:
@@ -207,7 +208,16 @@ def _infer(
             f"Given input size per channel: ({' x '.join(map(str, size))}). Calculated output size "
             f"per channel: ({' x '.join(map(str, out))}). Output size is too small"
         )
-    return make_meta((input.shape[0], weight.shape[1] * groups, *out), input.dtype)
+    return _result(input, weight, (input.shape[0], weight.shape[1] * groups, *out))
+
+
+def _result(input: Meta, weight: Meta, shape: Shape) -> Meta:
+    """Images have their channels innermost if those of the input or of the filters are."""
+    if len(shape) == 4:
+        for part in (input, weight):
+            if not part.contiguous and is_channels_last(part.shape, part.strides):
+                return channels_last_meta(input, shape, input.dtype)
+    return make_meta(shape, input.dtype)
 
 
 def rounded(kernel: Callable[..., Array], found: dtype) -> Callable[..., Array]:

@@ -107,7 +107,7 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(argument, dtype):
             wanted = argument
         elif isinstance(argument, TensorBase):
-            wanted = argument.dtype  # type: ignore[attr-defined]
+            wanted = argument.dtype
         elif isinstance(argument, bool):
             flags.append(argument)
         elif isinstance(argument, (device, str, int)):

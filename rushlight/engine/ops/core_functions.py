@@ -12,6 +12,7 @@ from rushlight.engine.ir.op import Composite, composite
 from rushlight.engine.ir.samples import S, t, ti
 from rushlight.engine.ops.grid_sample import affine_grid_op
 from rushlight.engine.ops.loss import MEAN, NONE, SUM
+from rushlight.engine.ops.loss_margin_functions import ranking_loss
 
 _REDUCTIONS = (NONE, MEAN, SUM)
 _GRID_MODES = ("bilinear", "nearest", "bicubic")
@@ -133,9 +134,7 @@ def margin_ranking_loss(
     >>> torch.margin_ranking_loss(one, one, one, 0.5)
     tensor([0.5000])
     """
-    return _functional("margin_ranking_loss")(
-        input1, input2, target, margin, reduction=_reduction(reduction)
-    )
+    return ranking_loss(input1, input2, target, margin, _reduction(reduction))
 
 
 @composite(samples=(S(t(3), t(3, low=0.1, high=3.0), True, False, 1e-8, 1),))

@@ -241,7 +241,7 @@ def _multiply_all(operands: list[Any], terms: list[str], out: str) -> Any:
 
 def _dims_of(dims: Any, ndim: int, ndim2: int) -> tuple[list[int], list[int]]:
     if isinstance(dims, TensorBase):
-        dims = dims.tolist()  # type: ignore[attr-defined]
+        dims = dims.tolist()
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.core.dtype import dtype, promote_types
-from rushlight.engine.core.shape import normalize_dim
-from rushlight.engine.ir.graph import Meta, TensorBase, make_meta
+from rushlight.engine.core.shape import channels_last_strides, is_channels_last, normalize_dim
+from rushlight.engine.ir.graph import Meta, TensorBase, make_meta, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import S, t, tb, ti
 from rushlight.engine.ops.view import slice_, to_dtype
@@ -61,6 +61,8 @@ def _cat_infer(*arguments: Any) -> Meta:
         total += meta.shape[dim]
     shape = list(first.shape)
     shape[dim] = total
+    if not first.contiguous and all(is_channels_last(m.shape, m.strides) for m in metas):
+        return strided_meta(tuple(shape), channels_last_strides(shape), _common(metas))
     return make_meta(tuple(shape), _common(metas))
 
 

@@ -321,6 +321,17 @@ def linalg_matmul(input: Any, other: Any) -> Any:
     return matmul(input, other)
 
 
+@composite(namespaces=("linalg",), samples=(S(t(3, 3)), S(t(2, 3, 4), offset=1, dim1=0, dim2=2)))
+def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """The diagonals of matrices, as a view.
+
+    >>> import rushlight as torch
+    >>> torch.linalg.diagonal(torch.tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
+    return A.diagonal(offset, dim1, dim2)
+
+
 @composite(method=True, samples=(S(t(3, 3)), S(t(2, 4)), S(ti(3, 3))))
 def trace(input: Any) -> Any:
     """The sum of the diagonal of a matrix.

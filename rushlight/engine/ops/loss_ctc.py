@@ -209,7 +209,7 @@ def _lengths(value: Any, name: str, batch: int) -> Any:
     if value._value.meta.dtype.category != INTEGRAL:
         raise RuntimeError(f"{name} must be integral")
     if value._value.meta.ndim == 0:
-        value = value.reshape(1)  # type: ignore[attr-defined]
+        value = value.reshape(1)
     if tuple(value._value.meta.shape) != (batch,):
         raise RuntimeError(f"{name} must be of size batch_size")
     return value

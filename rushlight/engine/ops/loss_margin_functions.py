@@ -97,8 +97,13 @@ def margin_ranking_loss(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} "
         )
+    return ranking_loss(input1, input2, target, margin, how)
+
+
+def ranking_loss(input1: Any, input2: Any, target: Any, margin: float, reduction: str) -> Any:
+    """``margin_ranking_loss`` of anything that broadcasts."""
     loss = (-target * (input1 - input2) + float(margin)).clamp_min(0)
-    return reduce_loss(loss, how)
+    return reduce_loss(loss, reduction)
 
 
 @composite(

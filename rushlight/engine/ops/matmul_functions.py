@@ -216,7 +216,7 @@ def _linear_vector(input: Any, weight: Any, bias: Any, ndim: int, weight_ndim: i
 def _number(x: Any) -> Any:
     """A factor as the operators take it: ``None`` for 1."""
     if isinstance(x, TensorBase):
-        x = x.item()  # type: ignore[attr-defined]
+        x = x.item()
     return None if x.__class__ is not float and x == 1 else x
 
 

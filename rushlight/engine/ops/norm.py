@@ -17,6 +17,7 @@ from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.memory_format import kept_layout
 
 Array = np.ndarray
 
@@ -50,7 +51,7 @@ def _infer(
 ) -> tuple[Meta, ...]:  # fmt: skip
     kept = check_types(input, weight, bias)
     row = make_meta(_statistics_shape(grouped, axes), kept)
-    return make_meta(tuple(input.shape), input.dtype), row, row, row
+    return kept_layout(input, tuple(input.shape)), row, row, row
 
 
 def _kernel(
@@ -227,7 +228,7 @@ def _fixed_infer(
     input: Meta, mean: Meta, var: Meta, weight: Meta | None, bias: Meta | None, eps: float
 ) -> Meta:
     check_types(input, mean, var, weight, bias)
-    return make_meta(tuple(input.shape), input.dtype)
+    return kept_layout(input, tuple(input.shape))
 
 
 def _fixed_kernel(spec: Spec, eps: float) -> Callable[..., Array]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.shape import Shape, contiguous_strides, is_channels_last
+from rushlight.engine.core.shape import Shape, channels_last_strides, is_channels_last
 from rushlight.engine.ir.graph import Meta, TensorBase, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
@@ -32,10 +32,7 @@ def padded_meta(input: Meta, pad: Shape) -> Meta:
 def _kept_layout(input: Meta, shape: Shape) -> Meta:
     if input.contiguous or not is_channels_last(input.shape, input.strides):
         return input.like(shape)
-    order = (0, *range(2, input.ndim), 1)
-    steps = contiguous_strides([shape[axis] for axis in order])
-    strides = tuple(steps[order.index(axis)] for axis in range(input.ndim))
-    return strided_meta(shape, strides, input.dtype, input.device)
+    return strided_meta(shape, channels_last_strides(shape), input.dtype, input.device)
 
 
 # a constant ------------------------------------------------------------------------------------
@@ -151,6 +148,10 @@ def _padded(x: Array, axis: int, places: Array, left: int, right: int) -> Array:
 def _padding(name: str, grad_name: str, rule: Rule) -> Op:
     """The operator of one way of padding, and the adjoint one its gradient needs."""
 
+    def infer(input: Meta, pad: Shape) -> Meta:
+        made = padded_meta(input, pad)
+        return made.like() if rule is _wrap else made  # wrapped around it is a new tensor
+
     def kernel(spec: Spec, pad: Shape) -> Callable[[Array], Array]:
         assert spec.inputs[0] is not None
         sources = _sources(spec.inputs[0], pad, rule)
@@ -183,7 +184,7 @@ def _padding(name: str, grad_name: str, rule: Rule) -> Op:
     op = Op(
         f"{name}(Tensor input, int[] pad)",
         kind=OTHER,
-        infer=padded_meta,
+        infer=infer,
         kernel=kernel,
         grad={"input": lambda g, input_meta, pad: folding(g, whole=input_meta, pad=pad)},
         grad_name=grad_name,
@@ -258,7 +259,7 @@ def _pad_own(input: Any, pad: Shape, mode: str) -> Any:
 
 def _pad(input: Any, pad: Shape, value: Any) -> Any:
     if isinstance(value, TensorBase):
-        value = value.item()  # type: ignore[attr-defined]
+        value = value.item()
     return hooks.record(constant_pad, (input, 0.0 if value is None else value), (pad,))
 
 

@@ -17,6 +17,7 @@ from rushlight.engine.core.shape import Shape, contiguous_strides
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import GATHER, OTHER, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.memory_format import kept_layout
 
 Array = np.ndarray
 
@@ -86,7 +87,7 @@ def _max_infer(
     check_windows(input, out)
     refuse_types(input, f"max_pool{nd}d")
     shape = (*input.shape[:-nd], *out)
-    return make_meta(shape, input.dtype), make_meta(shape, int64)
+    return kept_layout(input, shape), kept_layout(input, shape, int64)
 
 
 def lowest(found: np.dtype) -> Any:
@@ -215,7 +216,9 @@ def _adaptive_infer(input: Meta, size: Shape) -> tuple[Meta, Meta]:
             f"\"adaptive_max_pool{nd}d\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
         )
     shape = (*input.shape[:-nd], *size)
-    return make_meta(shape, input.dtype), make_meta(shape, int64)
+    if nd == 3:
+        return make_meta(shape, input.dtype), make_meta(shape, int64)
+    return kept_layout(input, shape), kept_layout(input, shape, int64)
 
 
 def _adaptive_kernel(spec: Spec, size: Shape) -> Callable[[Array], tuple[Array, Array]]:
@@ -327,7 +330,8 @@ def _unpool_infer(input: Meta, indices: Meta, size: Shape) -> Meta:
             "Expected shape of indices to be same as that of the input tensor "
             f"({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}"
         )
-    return make_meta((*input.shape[: -len(size)], *size), input.dtype)
+    shape = (*input.shape[: -len(size)], *size)
+    return kept_layout(input, shape) if len(size) == 2 else make_meta(shape, input.dtype)
 
 
 def _unpool_kernel(spec: Spec, size: Shape) -> Callable[[Array, Array], Array]:

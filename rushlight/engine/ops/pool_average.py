@@ -13,6 +13,7 @@ from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.memory_format import kept_layout
 from rushlight.engine.ops.pool import (
     check_windows,
     padded_end,
@@ -36,7 +37,8 @@ def _avg_infer(
         raise NotImplementedError(
             f"\"avg_pool{nd}d\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
         )
-    return make_meta((*input.shape[:-nd], *out), input.dtype)
+    shape = (*input.shape[:-nd], *out)
+    return kept_layout(input, shape) if nd == 2 else make_meta(shape, input.dtype)
 
 
 def _divisors(
@@ -200,7 +202,8 @@ def _adaptive_infer(input: Meta, size: Shape) -> Meta:
         raise NotImplementedError(
             f"\"adaptive_avg_pool{nd}d\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
         )
-    return make_meta((*input.shape[:-nd], *size), input.dtype)
+    shape = (*input.shape[:-nd], *size)
+    return kept_layout(input, shape) if nd == 2 else make_meta(shape, input.dtype)
 
 
 def _part_kernel(spec: Spec, sizes: Shape, parts: Shape, spread: bool) -> Callable[[Array], Array]:

@@ -11,6 +11,7 @@ from rushlight.engine.core.shape import Shape, normalize_dim
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.elementwise import broadcast_meta
+from rushlight.engine.ops.memory_format import kept_layout
 from rushlight.engine.ops.view import embed
 from rushlight.engine.ops.view_window import diagonal
 
@@ -242,7 +243,7 @@ def _shuffle_infer(input: Meta, factor: int) -> Meta:
     shape[-3] //= factor * factor
     shape[-2] *= factor
     shape[-1] *= factor
-    return input.like(tuple(shape))
+    return kept_layout(input, tuple(shape))
 
 
 def _unshuffle_kernel(spec: Spec, factor: int) -> Callable[[Array], Array]:
@@ -263,7 +264,7 @@ def _unshuffle_infer(input: Meta, factor: int) -> Meta:
     shape[-3] *= factor * factor
     shape[-2] //= factor
     shape[-1] //= factor
-    return input.like(tuple(shape))
+    return kept_layout(input, tuple(shape))
 
 
 pixel_shuffle_op = Op(
@@ -292,7 +293,7 @@ def _channels_kernel(spec: Spec, groups: int) -> Callable[[Array], Array]:
 channel_shuffle_op: Op = Op(
     "channel_shuffle(Tensor input, int groups)",
     kind=OTHER,
-    infer=_row_major,
+    infer=lambda input, groups: kept_layout(input, tuple(input.shape)),
     kernel=_channels_kernel,
     grad={
         "input": lambda g, input_meta, groups: channel_shuffle_op(

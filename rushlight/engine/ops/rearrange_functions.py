@@ -246,13 +246,13 @@ def repeat_interleave(
         input = input.reshape(1)
     if isinstance(repeats, TensorBase):
         size = input.shape[dim]
-        if repeats.numel() == 1 and size != 1:  # type: ignore[attr-defined]
-            repeats = repeats.reshape(1).expand(size)  # type: ignore[attr-defined]
+        if repeats.numel() == 1 and size != 1:
+            repeats = repeats.reshape(1).expand(size)
         places = _places(repeats)
-        if repeats.numel() != size:  # type: ignore[attr-defined]
+        if repeats.numel() != size:
             raise RuntimeError(
                 "repeats must have the same size as input along dim, but got repeats.size(0) = "
-                f"{repeats.numel()} and input.size({dim}) = {size}"  # type: ignore[attr-defined]
+                f"{repeats.numel()} and input.size({dim}) = {size}"
             )
         return hooks.record(index_select_op, (input, places), (dim,))
     count = int(repeats)

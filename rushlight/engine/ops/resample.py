@@ -14,6 +14,7 @@ from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.memory_format import kept_layout
 
 Array = np.ndarray
 Scales = tuple[float | None, ...]
@@ -198,7 +199,7 @@ def _infer(name: str, nd: int, bytes_too: bool) -> Callable[..., Meta]:
             raise NotImplementedError(
                 f"\"{name}\" not implemented for '{SCALAR_NAMES[input.dtype]}'"
             )
-        return make_meta((*input.shape[:2], *size), input.dtype)
+        return kept_layout(input, (*input.shape[:2], *size))
 
     return infer
 

@@ -18,9 +18,9 @@ _RANKS = {"linear": 1, "bilinear": 2, "trilinear": 3}
 
 def _listed(value: Any, nd: int) -> list[Any]:
     if isinstance(value, TensorBase):
-        value = value.tolist()  # type: ignore[attr-defined]
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
-        return [v.item() if isinstance(v, TensorBase) else v for v in value]  # type: ignore[attr-defined]
+        return [v.item() if isinstance(v, TensorBase) else v for v in value]
     return [value] * nd
 
 
@@ -108,6 +108,8 @@ _IMAGE = t(1, 2, 4, 5)
         S(t(1, 2, 5), size=3, mode="nearest-exact"),
         S(t(1, 2, 5, 7), scale_factor=0.7, mode="nearest-exact", recompute_scale_factor=True),
         S(t(1, 2, 3, 3, 3), size=(2, 5, 4)),
+        S(t(1, 2, 3, 3, 3), size=(2, 5, 4), mode="nearest-exact"),
+        S(t(1, 2, 5), size=8),
         S(t(1, 2, 4, 6), size=(2, 4), mode="area"),
         S(t(1, 2, 3, 4), scale_factor=1.3, mode="bilinear", recompute_scale_factor=True),
     ),

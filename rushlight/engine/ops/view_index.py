@@ -27,7 +27,7 @@ def _infer(input: Meta, items: Items) -> Meta:
             strides.append(sizes[axis] * steps[axis] if axis < input.ndim else 1)
             continue
         if item.__class__ is tuple:
-            start, stop, step = item  # type: ignore[misc]
+            start, stop, step = item
             shape.append(max(0, -((start - stop) // step)))
             strides.append(steps[axis] * step)
         axis += 1

@@ -95,6 +95,13 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     tensor([[0, 2],
             [1, 3]])
     """
+    return hooks.record(strided_op, *_in_memory(input, size, stride, storage_offset))
+
+
+def _in_memory(
+    input: Any, size: Any, stride: Any, storage_offset: int | None
+) -> tuple[tuple[Any], tuple[Any, ...]]:
+    """The tensor whose memory is looked at, and the attributes of the view of it."""
     sizes, strides, offset = _strided_attrs(input, size, stride, storage_offset)
     span = span_of(sizes, strides)
     whole, moved = hooks.memory(input, offset, span)
@@ -107,7 +114,58 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
             f"and itemsize {meta.dtype.itemsize} requiring a storage size of {need} are out of "
             f"bounds for storage of size {room}"
         )
-    return hooks.record(strided_op, (whole,), (sizes, strides, moved))
+    return (whole,), (sizes, strides, moved)
+
+
+@composite(namespaces=(), method=True, samples=(S(t(3, 4), (2, 2), (1, 2)), S(t(6), (2,), (1,), 3)))
+def as_strided_(self: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """The in-place form of :func:`as_strided`: ``self`` looks at its storage in this way.
+
+    >>> import rushlight as torch
+    >>> torch.arange(4).as_strided_((2,), (2,))
+    tensor([0, 2])
+    """
+    (whole,), attrs = _in_memory(self, size, stride, storage_offset)
+    if whole is not self:
+        return self.set_(hooks.record(strided_op, (whole,), attrs))
+    return hooks.become(strided_op, self, attrs)
+
+
+@composite(
+    namespaces=(), method=True,
+    samples=(
+        S(t(3, 4, grad=False), 1.0), S(t(5, 2, grad=False), 2), S(t(5, 2, grad=False), 2, True),
+        S(t(2, 2, 2, grad=False), 1),
+    ),
+)  # fmt: skip
+def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
+    """Put ``fill_value`` on the main diagonal, in place.
+
+    Args:
+        self: a matrix, or a tensor of more axes that all have one size.
+        fill_value: the number.
+        wrap: begin a new diagonal below the first one in a tall matrix.
+
+    See https://pytorch.org/docs/stable/generated/torch.Tensor.fill_diagonal_.html.
+
+    >>> import rushlight as torch
+    >>> torch.zeros(2, 2).fill_diagonal_(1)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    shape = tuple(self.shape)
+    if len(shape) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    step, count = sum(self.stride()), min(shape)
+    as_strided(self, (count,), (step,)).fill_(fill_value)
+    if wrap and len(shape) == 2 and shape[0] > shape[1] + 1:
+        period = shape[1] + 1
+        below = self.storage_offset() + self.stride(0) * period
+        rest = -(-self.numel() // period) - count
+        as_strided(self, (rest,), (step,), below).fill_(fill_value)
+    return self
 
 
 # a part replaced -------------------------------------------------------------------------------

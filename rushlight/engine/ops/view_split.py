@@ -222,7 +222,7 @@ def tensor_split(
     dim = normalize_dim(dim, input.ndim)
     where = indices_or_sections
     if isinstance(where, TensorBase):
-        where = where.tolist()  # type: ignore[attr-defined]
+        where = where.tolist()
     if isinstance(where, (list, tuple)):
         return _split_at(input, [int(end) for end in where], dim)
     count = int(where)

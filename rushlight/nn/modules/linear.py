@@ -178,7 +178,7 @@ class LazyLinear(LazyModuleMixin, Linear):
         if not self.has_uninitialized_params() and self.in_features != 0:
             super().reset_parameters()
 
-    def initialize_parameters(self, input: Any) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Any) -> None:
         """Give the parameters the shapes that ``input`` asks for."""
         if self.has_uninitialized_params():
             with no_grad():

@@ -29,7 +29,7 @@ def _activation(activation: Activation) -> Callable[[Any], Any]:
         return activation
     if activation not in ("relu", "gelu"):
         raise RuntimeError(f"activation should be relu/gelu, not {activation}")
-    return getattr(F, activation)  # type: ignore[no-any-return]
+    return getattr(F, activation)
 
 
 class TransformerEncoderLayer(Module):

@@ -134,7 +134,7 @@ class _Iterator:
         # PyTorch draws a seed for workers at every pass, whether there are any or not
         self._base_seed = random_seed(loader.generator)
         self._order = iter(loader.batch_sampler if loader._batched else loader.sampler)
-        self._samples = iter(loader.dataset) if loader._iterable else None  # type: ignore[arg-type]
+        self._samples = iter(loader.dataset) if loader._iterable else None
         self._exhausted = False
 
     def __iter__(self) -> _Iterator:

@@ -152,7 +152,7 @@ class Subset(Dataset[T_co]):
     def __getitems__(self, indices: list[int]) -> list[T_co]:
         several = getattr(self.dataset, "__getitems__", None)
         if callable(several):
-            return several([self.indices[i] for i in indices])  # type: ignore[no-any-return]
+            return several([self.indices[i] for i in indices])
         return [self.dataset[self.indices[i]] for i in indices]
 
     def __len__(self) -> int:
