@@ -56,6 +56,8 @@ def finish(made: Any, device: Any, requires_grad: bool) -> Any:
 
 def infer_dtype(data: Any) -> dtype:
     """The type PyTorch gives to a number or nested lists of numbers."""
+    if isinstance(data, (np.ndarray, np.generic)):  # before float: np.float64 is one of Python's
+        return from_numpy_dtype(data.dtype)
     if isinstance(data, bool):
         return bool_
     if isinstance(data, int):
@@ -66,8 +68,6 @@ def infer_dtype(data: Any) -> dtype:
         return default_complex()
     if isinstance(data, TensorBase):
         return data._value.meta.dtype
-    if isinstance(data, (np.ndarray, np.generic)):
-        return from_numpy_dtype(data.dtype)
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
         return _infer_sequence(data)
     if hasattr(data, "__array__"):

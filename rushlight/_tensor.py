@@ -10,10 +10,7 @@ import numpy as np
 
 from rushlight._arrays import legacy_constructor, tensor_of_array, value_of_array
 from rushlight.engine.core.device import device
-from rushlight.engine.core.dtype import (
-    FLOATING,
-    dtype,
-)
+from rushlight.engine.core.dtype import C_NAMES, FLOATING, SCALAR_NAMES, dtype
 from rushlight.engine.core.shape import Size, is_channels_last, normalize_dim
 from rushlight.engine.ir.buffers import copy_strided
 from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value
@@ -346,13 +343,21 @@ class Tensor(TensorBase, _Methods):
                     f"assigned grad expected to be a Tensor or None but got grad of type "
                     f"{type(gradient).__name__}"
                 )
-            if gradient._value.meta.shape != self.shape:
+            if gradient is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            meta = gradient._value.meta
+            if meta.dtype is not self.dtype:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: expected "
-                    f"{list(self.shape)}, got {list(gradient._value.meta.shape)}"
+                    f"attempting to assign a gradient with dtype '{C_NAMES[meta.dtype]}' to a "
+                    f"tensor with grad_dtype '{SCALAR_NAMES[self.dtype]}'. The gradient must match "
+                    "the tensor's grad_dtype (defaults to the tensor's dtype)."
                 )
-            if gradient._value.meta.dtype is not self.dtype:
-                raise RuntimeError("assigned grad has data of a different type")
+            if meta.shape != self.shape:
+                raise RuntimeError(
+                    f"attempting to assign a gradient of size '{list(meta.shape)}' to a tensor of "
+                    f"size '{list(self.shape)}'. Please ensure that the gradient and the tensor "
+                    "are the same size"
+                )
         self._grad = gradient
 
     def backward(

@@ -14,7 +14,7 @@ from tests.errors.test_user_errors import _error as error_of
 Program = Callable[[Any], Any]
 
 
-# shapes --------------------------------------------------------------------------------------------
+# shapes -------------------------------------------------------------------------------------------
 
 
 def bmm_shapes(torch: Any) -> None:
@@ -96,7 +96,7 @@ def negative_size(torch: Any) -> None:
     torch.zeros(2, -1)  # wrong
 
 
-# types ---------------------------------------------------------------------------------------------
+# types --------------------------------------------------------------------------------------------
 
 
 def matmul_types(torch: Any) -> None:
@@ -158,7 +158,7 @@ def add_text(torch: Any) -> None:
     torch.add(torch.ones(2), "a")  # wrong
 
 
-# devices -------------------------------------------------------------------------------------------
+# devices ------------------------------------------------------------------------------------------
 
 
 def made_on_a_gpu(torch: Any) -> None:
@@ -170,7 +170,7 @@ def module_to_a_gpu(torch: Any) -> None:
     layer.cuda()  # wrong
 
 
-# indices -------------------------------------------------------------------------------------------
+# indices ------------------------------------------------------------------------------------------
 
 
 def negative_index(torch: Any) -> None:
@@ -193,7 +193,7 @@ def gather_range(torch: Any) -> None:
 
 
 def index_select_range(torch: Any) -> None:
-    torch.ones(2, 3).index_select(1, torch.tensor([3]))  # wrong
+    torch.ones(2, 3).index_select(0, torch.tensor([3]))  # wrong
 
 
 def scatter_range(torch: Any) -> None:
@@ -228,7 +228,7 @@ def unsqueezed_axis(torch: Any) -> None:
     torch.ones(2, 3).unsqueeze(4)  # wrong
 
 
-# autograd ------------------------------------------------------------------------------------------
+# autograd -----------------------------------------------------------------------------------------
 
 
 def gradient_shape(torch: Any) -> None:
@@ -290,7 +290,7 @@ def wrong_number_of_gradients(torch: Any) -> None:
     y.backward()  # wrong
 
 
-# modules -------------------------------------------------------------------------------------------
+# modules ------------------------------------------------------------------------------------------
 
 
 def no_forward(torch: Any) -> None:
@@ -333,7 +333,7 @@ def buffer_name(torch: Any) -> None:
     torch.nn.Module().register_buffer("a.b", torch.ones(2))  # wrong
 
 
-# optimizers and data -------------------------------------------------------------------------------
+# optimizers and data ------------------------------------------------------------------------------
 
 
 def negative_rate(torch: Any) -> None:

@@ -154,6 +154,35 @@ def check_out(face: Face) -> None:
     failures.report()
 
 
+def _method(face: Face, call: Call) -> None:
+    name = face.record.method_name
+
+    def run(make: Callable[..., Any], word: Callable[[Any], Any]) -> Any:
+        args, kwargs, _ = call.realize(lambda leaf, _: make(leaf), word)
+        return getattr(args[0], name)(*args[1:], **kwargs)
+
+    rushlight.manual_seed(0)
+    made = run(own, lambda x: x)
+    if oracle is not None and hasattr(oracle.Tensor, name) and call.sample.oracle:
+        oracle.manual_seed(0)
+        expected, refused = attempt(lambda: run(theirs, their_word))
+        if refused is None:  # some methods of PyTorch's take less than its functions
+            compare(made, expected, call.sample.tolerance)
+        return
+    for one, two in zip(tensors_in(made), tensors_in(run_own(face, call)[0]), strict=True):
+        np.testing.assert_array_equal(array_of(one), array_of(two))
+
+
+def check_method(face: Face) -> None:
+    """The method gives what PyTorch's gives."""
+    failures = Failures()
+    for sample in face.samples:
+        if sample.args and isinstance(sample.args[0], T):
+            call = make_call(face, sample)
+            failures.run(sample, "method", lambda c=call: _method(face, c))
+    failures.report()
+
+
 # errors ----------------------------------------------------------------------------------------
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ops import checks, checks_forms
+from tests.ops import checks, checks_forms, figures
 from tests.ops.harness import faces, oracle, quiet
 
 FACES = faces()
 BY_NAME = {face.name: face for face in FACES}
+FIGURES = figures.load()
 
 needs_oracle = pytest.mark.skipif(
     oracle is None, reason="PyTorch (the extra `oracle`) is not installed"
@@ -64,9 +65,29 @@ def test_out(name: str) -> None:
     check(checks_forms.check_out, name)
 
 
+@every(lambda face: face.record.namespaces and face.record.method)
+def test_method(name: str) -> None:
+    check(checks_forms.check_method, name)
+
+
 @every(lambda face: face.record.errors)
 def test_errors(name: str) -> None:
     check(checks_forms.check_errors, name)
+
+
+@every()
+def test_figures(name: str) -> None:
+    with quiet():
+        figures.check_figures(BY_NAME[name], FIGURES)
+
+
+def test_the_figures_are_not_old() -> None:
+    wanted = [figures.key_of(f, s) for f in FACES for s in f.samples if s.oracle]
+    missing = [key for key in wanted if key not in FIGURES]
+    assert len(missing) < len(wanted) / 20, (
+        f"{len(missing)} of {len(wanted)} samples have no figures; `python -m tests.ops.figures` "
+        "records them where PyTorch is installed"
+    )
 
 
 @every()

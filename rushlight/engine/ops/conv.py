@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import C_NAMES, FLOATING, SCALAR_NAMES, bool_, dtype
+from rushlight.engine.core.dtype import C_NAMES, SCALAR_NAMES, bool_, dtype
 from rushlight.engine.core.shape import Shape, is_channels_last
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import CONV, Op, Spec
@@ -102,25 +102,21 @@ def output_size(
 
 
 def _check_types(input: Meta, weight: Meta, bias: Meta | None) -> None:
-    if weight.dtype is not input.dtype:
-        if input.dtype.category < FLOATING:
-            raise RuntimeError(
-                f"expected scalar type {SCALAR_NAMES[input.dtype]} but found "
-                f"{SCALAR_NAMES[weight.dtype]}\nConvert one side, e.g. x.to(conv.weight.dtype)."
-            )
-        names = (f"torch.{SCALAR_NAMES[m.dtype]}Tensor" for m in (input, weight))
-        raise RuntimeError(
-            "Input type ({}) and weight type ({}) should be the same or input should be a MKLDNN "
-            "tensor and weight is a dense tensor\nConvert one side, e.g. "
-            "x.to(conv.weight.dtype).".format(*names)
-        )
     if bias is not None and bias.dtype is not input.dtype:
         raise RuntimeError(
             f"Input type ({C_NAMES[input.dtype]}) and bias type ({C_NAMES[bias.dtype]}) should be "
-            "the same"
+            f"the same{_CONVERT}"
         )
     if input.dtype is bool_:
         raise NotImplementedError("\"slow_conv2d_cpu\" not implemented for 'Bool'")
+    if weight.dtype is not input.dtype:
+        raise RuntimeError(
+            f"expected scalar type {SCALAR_NAMES[input.dtype]} but found "
+            f"{SCALAR_NAMES[weight.dtype]}{_CONVERT}"
+        )
+
+
+_CONVERT = "\nConvert one side, e.g. x.to(conv.weight.dtype)."
 
 
 def _check_weight(weight: Meta, transposed: bool, groups: int) -> None:

@@ -151,14 +151,14 @@ def grad(
     run = Backward(roots, retain, create_graph, edges)
     run.run()
     results = []
-    for x, edge in zip(wanted, edges, strict=True):
+    for index, (x, edge) in enumerate(zip(wanted, edges, strict=True)):
         gradient = run.captured.get(edge)
         if gradient is None and materialize_grads:
             gradient = ones(shape=tuple(x.shape), dtype=x.dtype) * 0
         if gradient is None and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. "
-                "Set allow_unused=True if this is the desired behavior."
+                f"The differentiated Tensor at index {index} appears to not have been used in the "
+                "graph. Set allow_unused=True if this is the desired behavior."
             )
         results.append(gradient)
     return tuple(results)

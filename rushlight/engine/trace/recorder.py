@@ -124,7 +124,7 @@ def own(trace: Trace, value: Value | None) -> Value | None:
     return copy
 
 
-def as_value(x: Any, op_name: str = "", argument: int = 0) -> Value:
+def as_value(x: Any, op: Op, argument: int) -> Value:
     """The newest value of a tensor, or a Python number as a weak value."""
     kind = WEAK_METAS.get(x.__class__)
     if kind is not None:
@@ -132,9 +132,11 @@ def as_value(x: Any, op_name: str = "", argument: int = 0) -> Value:
     if isinstance(x, TensorBase):
         return x._value if x._alias is None else x._alias.read(x)
     if isinstance(x, (np.number, np.bool_, float, int)):
-        return as_value(x.item() if isinstance(x, np.generic) else x.__class__.__mro__[-2](x))
+        plain = x.item() if isinstance(x, np.generic) else x.__class__.__mro__[-2](x)
+        return as_value(plain, op, argument)
+    name = "tensors" if op.variadic else op.input_names[argument]
     raise TypeError(
-        f"{op_name}(): argument {argument + 1} must be Tensor or a number, "
+        f"{op.public_name}(): argument '{name}' (position {argument + 1}) must be Tensor, "
         f"not {x.__class__.__name__}"
     )
 
@@ -183,7 +185,7 @@ def record(op: Op, inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
             if edge is not None:
                 tracked = True
         else:
-            values.append(None if x is None else as_value(x, op.name, len(values)))
+            values.append(None if x is None else as_value(x, op, len(values)))
             edges.append(None)
     metas = tuple([None if v is None else v.meta for v in values])
     spec = op.specs.get((metas, attrs)) or op.specialize(metas, attrs)
@@ -299,13 +301,13 @@ def binary(op: Op, operator: bool = False, swap: bool = False) -> Callable[[Any,
         elif operator and not isinstance(other, np.generic):
             return NotImplemented
         else:
-            second = as_value(other, op.public_name, 1)
+            second = as_value(other, op, 1)
             second_edge = None
         if isinstance(input, TensorBase):
             first = input._value if input._alias is None else input._alias.read(input)
             first_edge = input._edge
         else:
-            first = as_value(input, op.public_name, 0)
+            first = as_value(input, op, 0)
             first_edge = None
         if swap:
             first, second = second, first
