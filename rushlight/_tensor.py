@@ -96,11 +96,7 @@ class Tensor(TensorBase, _Methods):
         """Whether the tensor lives on a GPU."""
         return self.device.type == "cuda"
 
-    is_sparse = False
-    is_quantized = False
-    is_mkldnn = False
-    is_meta = False
-    is_nested = False
+    is_sparse = is_quantized = is_mkldnn = is_meta = is_nested = False
     names: tuple[None, ...] = ()
 
     def size(self, dim: int | None = None) -> Any:
@@ -222,9 +218,7 @@ class Tensor(TensorBase, _Methods):
 
     def __dlpack__(self, **options: Any) -> Any:
         if self.requires_grad:
-            raise BufferError(
-                "Can't export tensors that require gradient, use tensor.detach()"
-            )
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return self._export("DLPack").__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -305,9 +299,7 @@ class Tensor(TensorBase, _Methods):
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Want (or no longer want) gradients for this leaf tensor."""
         if requires_grad and self.dtype.category < FLOATING:
-            raise RuntimeError(
-                "only Tensors of floating point dtype can require gradients"
-            )
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         differentiate.require_grad(self, requires_grad)
         return self
 
@@ -376,9 +368,7 @@ class Tensor(TensorBase, _Methods):
         What the hook returns, if not ``None``, takes the gradient's place.
         """
         if not self.requires_grad:
-            raise RuntimeError(
-                "cannot register a hook on a tensor that doesn't require gradient"
-            )
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         return differentiate.add_tensor_hook(self, hook)
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Any], None]) -> Any:
@@ -477,7 +467,6 @@ class Tensor(TensorBase, _Methods):
     def __reduce_ex__(self, protocol: Any) -> Any:
         array = np.array(self._array("pickle"), order="K")
         return _rebuild, (array, self.dtype, self.requires_grad and self.is_leaf, type(self))
-
 
 
 def _deepcopy(value: Any, memo: dict[int, Any]) -> Any:

@@ -81,3 +81,11 @@ def undefined(face: Face, what: str, call: Call) -> bool:
     """
     without_filters = "conv" in face.name and call.leaves[1].array.size == 0
     return without_filters or (face.name, what) in UNWRITTEN
+
+
+#: Operators whose results depend on how their input lies in memory, as they should.
+DEPENDS_ON_MEMORY = {
+    "Tensor.as_strided_", "Tensor.view", "Tensor.view_as", "alpha_dropout", "alpha_dropout_",
+    "as_strided", "as_strided_scatter", "dropout", "dropout_", "nn.functional.alpha_dropout",
+    "nn.functional.dropout", "view_as_complex",
+}  # fmt: skip

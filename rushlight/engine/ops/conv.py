@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import C_NAMES, SCALAR_NAMES, bool_, dtype
+from rushlight.engine.core.dtype import C_NAMES, SCALAR_NAMES, bool_, dtype, float32
 from rushlight.engine.core.shape import Shape, is_channels_last
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import CONV, Op, Spec
@@ -110,10 +110,14 @@ def _check_types(input: Meta, weight: Meta, bias: Meta | None) -> None:
     if input.dtype is bool_:
         raise NotImplementedError("\"slow_conv2d_cpu\" not implemented for 'Bool'")
     if weight.dtype is not input.dtype:
-        raise RuntimeError(
-            f"expected scalar type {SCALAR_NAMES[input.dtype]} but found "
-            f"{SCALAR_NAMES[weight.dtype]}{_CONVERT}"
-        )
+        have, want = SCALAR_NAMES[input.dtype], SCALAR_NAMES[weight.dtype]
+        if input.dtype is float32:
+            raise RuntimeError(
+                f"Input type (torch.{have}Tensor) and weight type (torch.{want}Tensor) should be "
+                "the same or input should be a MKLDNN tensor and weight is a dense tensor"
+                f"{_CONVERT}"
+            )
+        raise RuntimeError(f"expected scalar type {have} but found {want}{_CONVERT}")
 
 
 _CONVERT = "\nConvert one side, e.g. x.to(conv.weight.dtype)."

@@ -399,9 +399,9 @@ def local_response_norm(
     if input.dim() == 3:
         mean = _channel_mean(constant_pad(squares, 0.0, pad=(0, 0, *ends)), (size, 1))
     else:
-        squares = squares.view(shape[0], 1, *shape[1:3], -1)
+        squares = squares.reshape(shape[0], 1, *shape[1:3], -1)
         mean = _channel_mean(constant_pad(squares, 0.0, pad=(0, 0, 0, 0, *ends)), (size, 1, 1))
-    divisor = (mean.squeeze(1).view(shape) * alpha + k) ** beta
+    divisor = (mean.squeeze(1).reshape(shape) * alpha + k) ** beta
     return input / divisor
 
 
