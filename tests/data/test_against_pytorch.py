@@ -154,7 +154,9 @@ def split_by_fractions(torch: Any) -> Any:
 
 def split_and_loaded(torch: Any) -> Any:
     train, valid = torch.utils.data.random_split(numbers(torch), [8, 3])
-    loaders = [torch.utils.data.DataLoader(part, batch_size=3, shuffle=True) for part in (train, valid)]
+    loaders = [
+        torch.utils.data.DataLoader(part, batch_size=3, shuffle=True) for part in (train, valid)
+    ]
     return [epochs(loader) for loader in loaders]
 
 

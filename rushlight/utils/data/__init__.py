@@ -4,7 +4,10 @@ from rushlight.utils.data._collate import (
     default_collate as default_collate,
     default_convert as default_convert,
 )
-from rushlight.utils.data.dataloader import DataLoader as DataLoader
+from rushlight.utils.data.dataloader import (
+    DataLoader as DataLoader,
+    get_worker_info as get_worker_info,
+)
 from rushlight.utils.data.dataset import (
     ChainDataset as ChainDataset,
     ConcatDataset as ConcatDataset,

@@ -22,6 +22,24 @@ _NO_BATCHES = (
 )
 
 
+#: What a loader is asked only when it is made.
+_FIXED = (
+    "batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers",
+)  # fmt: skip
+
+
+def get_worker_info() -> Any:
+    """What a worker process knows about itself: ``None``, as samples are loaded in this process.
+
+    See https://pytorch.org/docs/stable/data.html#torch.utils.data.get_worker_info.
+
+    >>> from rushlight.utils.data import get_worker_info
+    >>> get_worker_info() is None
+    True
+    """
+    return None
+
+
 class _Endless(Sampler[None]):
     """Stands where an iterable dataset needs no sample numbers."""
 
@@ -50,6 +68,8 @@ class DataLoader(Generic[T_co]):
     >>> list(DataLoader([1, 2, 3], batch_size=2))
     [tensor([1, 2]), tensor([3])]
     """
+
+    _fixed = False
 
     def __init__(
         self,
@@ -106,6 +126,14 @@ class DataLoader(Generic[T_co]):
         self.batch_sampler = batch_sampler
         self._batched = batch_sampler is not None
         self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
+        self._fixed = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._fixed and name in _FIXED:
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized"
+            )
+        super().__setattr__(name, value)
 
     def _default_sampler(self, shuffle: bool) -> Any:
         if self._iterable:

@@ -67,13 +67,13 @@ class StackDataset(Dataset[Any]):
     datasets: Any
 
     def __init__(self, *args: Dataset[Any], **kwargs: Dataset[Any]) -> None:
-        if bool(args) == bool(kwargs):
+        if args and kwargs:
             raise ValueError(
                 "Supported either ``tuple``- (via ``args``) or ``dict``- (via ``kwargs``) like "
                 "input/output, but both types are given."
-                if args
-                else "At least one dataset should be passed"
             )
+        if not args and not kwargs:
+            raise ValueError("At least one dataset should be passed")
         listed: Sequence[Any] = args or list(kwargs.values())
         self._length = len(listed[0])
         if any(len(dataset) != self._length for dataset in listed):
