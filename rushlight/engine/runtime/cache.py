@@ -187,14 +187,16 @@ class _Slots:
         self.every: dict[int, Slot] = {}
         self.free: list[Slot] = []
         self.finish: Callable[[Slot], object] = id  # runs what a slot has left, set by the executor
-        self._numbers = (n for n in count() if n != self.CAPTURE)
+        self._number = count().__next__  # one step of the interpreter, so no two threads get one
 
     def take(self) -> Slot:
         """A slot for a thread that begins to record."""
         try:
             return self.free.pop()
         except IndexError:
-            number = next(self._numbers)
+            number = self._number()
+            if number == self.CAPTURE:
+                number = self._number()
             slot = self.every[number] = Slot(number << 32)
             return slot
 

@@ -245,3 +245,26 @@ def test_a_forked_child_records_and_runs() -> None:
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
     assert waiting.tolist() == [0, 2, 4]
+
+
+def test_threads_that_begin_together_record_apart() -> None:
+    taken: list[cache.Slot] = []
+    barrier = threading.Barrier(16)
+    before = set(cache.slots.every)
+
+    def begin() -> None:
+        barrier.wait()
+        taken.extend(cache.slots.take() for _ in range(1000))
+
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=begin) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    bases = [slot.base for slot in taken]
+    assert len(bases) == len(set(bases)) == 16_000
+    assert cache.slots.CAPTURE << 32 not in bases
+    cache.slots.free += [slot for slot in taken if slot.base >> 32 in before]
+    for number in set(cache.slots.every) - before:
+        del cache.slots.every[number]
