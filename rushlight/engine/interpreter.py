@@ -59,7 +59,10 @@ def prepare(program: Program) -> list[Step]:
             free = target in program.owned or (target not in outside and target not in kept)
             if free and last[target] == index and node.inputs.count(target) == 1:
                 overwritable = target
-                program.overwrites |= target in program.owned
+                root = target if target in program.owned else program.roots.get(target, -1)
+                if root >= 0:
+                    program.overwrites = True
+                    program.roots[node.first] = root
         single = node.inputs[0] if len(node.inputs) == 1 else -1
         getter = itemgetter(*[i if i >= 0 else program.size for i in node.inputs]) if (
             len(node.inputs) > 1
@@ -160,6 +163,9 @@ def _overwrite(step: Step, environment: list[Any], program: Program) -> None:
     kernel, single, getter, out, first, target, _, _ = step
     limit = _ONLY_OURS_INPUT if target in program.owned else _ONLY_OURS_COMPUTED
     buffer = environment[target]
+    root = program.roots.get(target, -1)
+    if root >= 0 and environment[root] is buffer:
+        limit = _ONLY_OURS_INPUT + 1  # the outside value has been written over before
     alone = (
         isinstance(buffer, np.ndarray)
         and getrefcount(buffer) <= limit + 1

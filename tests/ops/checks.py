@@ -49,6 +49,8 @@ def labelled(sample: Sample, what: str) -> str:
 def _show(part: Any) -> str:
     if isinstance(part, T):
         return f"<{part.kind}{list(part.shape)}>"
+    if type(part) in (list, tuple):
+        return f"[{', '.join(map(_show, part))}]"
     return repr(part)
 
 

@@ -41,10 +41,15 @@ GRAD_NAMES: dict[tuple[str, str], str] = {
     (face, f"{name}Backward1"): f"{name}Backward0" for face, name in OWN_INPLACE.items()
 } | {
     ("nn.functional.cross_entropy", "DivBackward1"): "DivBackward0",
+    ("nn.functional.linear_cross_entropy", "DivBackward1"): "DivBackward0",
     (
         "nn.functional.scaled_dot_product_attention",
         "ScaledDotProductFlashAttentionForCpuBackward0",
     ): "UnsafeViewBackward0",
+    ("gru", "TransposeBackward1"): "TransposeBackward0",
+    ("lstm", "MkldnnRnnLayerBackward0"): "StackBackward0",
+    ("rnn_relu", "TransposeBackward1"): "TransposeBackward0",
+    ("rnn_tanh", "TransposeBackward1"): "TransposeBackward0",
     # composites that end in another step than PyTorch's
     ("cdist", "ViewBackward0"): "CdistBackward0",
     ("chain_matmul", "ViewBackward0"): "MmBackward0",

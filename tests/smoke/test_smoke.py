@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,8 @@ import rushlight as torch
 import rushlight.nn as nn
 import rushlight.nn.functional as F
 import rushlight.optim as optim
-from rushlight.utils.data import DataLoader
+from rushlight.engine.runtime.cache import counters
+from rushlight.utils.data import DataLoader, TensorDataset
 from rushlight.vision import transforms
 from rushlight.vision.datasets import Digits
 
@@ -77,3 +81,54 @@ def test_a_network_learns_and_comes_back_from_disk(tmp_path: Path) -> None:
     copy.load_state_dict(torch.load(tmp_path / "net.pth"))
     with torch.no_grad():
         assert torch.equal(copy(images), answers)
+
+
+def test_the_first_losses_are_pytorchs() -> None:
+    recorded = Path(__file__).parents[1] / "oracle" / "recorded_losses.json"
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Linear(1000, 100), nn.ReLU(), nn.Linear(100, 10))
+    optimizer = optim.Adam(net.parameters(), lr=1e-4)
+    data = TensorDataset(torch.randn(256, 1000), torch.randn(256, 10))
+    losses = []
+    for _ in range(5):
+        for x, y in DataLoader(data, batch_size=64, shuffle=True):
+            optimizer.zero_grad()
+            loss = F.mse_loss(net(x), y, reduction="sum")
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    expected = json.loads(recorded.read_text())["mlp_adam"][: len(losses)]
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def test_a_steady_step_makes_no_program_and_keeps_nothing() -> None:
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    schedule = optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
+    x, y = torch.randn(6, 4), torch.randint(0, 2, (6,))
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            optimizer.zero_grad()
+            F.cross_entropy(net(x), y).backward()
+            optimizer.step()
+            schedule.step()
+
+    steps(10)
+    gc.collect()
+    before = counters.programs, counters.states
+    objects = len(gc.get_objects())
+    steps(500)
+    gc.collect()
+    assert (counters.programs, counters.states) == before
+    assert len(gc.get_objects()) - objects < 100
+
+
+def test_another_thread_computes_the_same() -> None:
+    waiting = torch.arange(4.0) * 2
+    found: list[list[float]] = []
+    thread = threading.Thread(target=lambda: found.append((waiting + 1).tolist()))
+    thread.start()
+    thread.join()
+    assert found == [[1.0, 3.0, 5.0, 7.0]]
+    assert waiting.tolist() == [0.0, 2.0, 4.0, 6.0]

@@ -47,9 +47,12 @@ class Program:
         steps: the prepared form the interpreter walks, made on the first run.
         overwrites: whether a step may write over an outside value, so that the program cannot be
             run twice on the same inputs.
+        roots: results that may lie in the memory of an outside value, with that value's number.
     """
 
-    __slots__ = ("inputs", "keep", "nodes", "overwrites", "owned", "runs", "size", "steps")
+    __slots__ = (
+        "inputs", "keep", "nodes", "overwrites", "owned", "roots", "runs", "size", "steps",
+    )  # fmt: skip
 
     def __init__(self, nodes: list[Node], size: int, held: tuple[bool, ...]) -> None:
         produced = {position for node in nodes for position in node.outputs}
@@ -61,6 +64,7 @@ class Program:
         self.owned = frozenset(i for i in self.inputs if not held[i])
         self.runs = 0
         self.overwrites = False
+        self.roots: dict[int, int] = {}
         self.steps: list[Any] | None = None
 
     def __str__(self) -> str:

@@ -303,3 +303,16 @@ def adaptive_max_pool1d(input: Any, output_size: Any) -> Any:
     (3.0, 1)
     """
     return _functional("adaptive_max_pool1d")(input, output_size, True)
+
+
+@composite(
+    namespaces=("nn.functional", "torch"), samples=(S(t(2, 6, 2, 2, grad=False), 2),)
+)
+def native_channel_shuffle(input: Any, groups: int) -> Any:
+    """``nn.functional.channel_shuffle`` by its name in the core.
+
+    >>> import rushlight as torch
+    >>> torch.native_channel_shuffle(torch.arange(4.0).reshape(1, 4, 1, 1), 2).flatten()
+    tensor([0., 2., 1., 3.])
+    """
+    return _functional("channel_shuffle")(input, groups)

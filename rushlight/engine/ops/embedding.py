@@ -174,7 +174,7 @@ def embedding(
 
 def check_ready(input: Any, weight: Any) -> None:
     """Look at row numbers at the call if they are known already."""
-    ready = input._value.buffer
+    ready = input._read().buffer
     if ready.__class__ is np.ndarray and ready.dtype.kind in "iu" and weight.dim() == 2:
         check_rows(ready, weight.shape[0])
 

@@ -241,7 +241,7 @@ def embedding_bag(
             f"padding_idx must be within the number of embeddings, {-rows} through {rows - 1}, but "
             f"got {padding_idx}"
         )
-    ready = indices._value.buffer, starts._value.buffer
+    ready = indices._read().buffer, starts._read().buffer
     if all(part.__class__ is np.ndarray and part.dtype.kind in "iu" for part in ready):
         check_bags(*ready, rows)
     if max_norm is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.ir.op import composite
+from rushlight.engine.ir.op import Composite, composite
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
 from rushlight.engine.ops.activation_smooth import logsigmoid
 from rushlight.engine.ops.loss import MEAN, NONE, SUM
@@ -104,7 +104,7 @@ def nll_loss(
             f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
             f"({target.shape[0]})."
         )
-    ready = target._value.buffer
+    ready = target._read().buffer
     if ready.__class__ is np.ndarray and ready.size:
         classes = input.shape[1 if nd > 1 else 0]
         if classes and ready.dtype.kind in "iu" and (ready.max() >= classes or ready.min() < 0):
@@ -248,6 +248,49 @@ def _smoothed(
     elif how == SUM:
         smooth = smooth.sum()
     return loss * (1 - smoothing) + smooth * (smoothing / classes if classes else math.inf)
+
+
+@composite(
+    namespaces=_F,
+    samples=(
+        S(t(4, 5), t(3, 5), _CLASSES),
+        S(t(4, 5), t(3, 5), _CLASSES, linear_bias=t(3), weight=_WEIGHT, reduction="sum"),
+        S(t(4, 5), t(3, 5), t(4, 3, low=0.1, high=1.0), label_smoothing=0.1),
+        S(t(5), t(3, 5), ti(low=0, high=3), ignore_index=1),
+    ),
+)
+def linear_cross_entropy(
+    input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,
+    reduction: str = MEAN, ignore_index: int | None = None, label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Any:  # fmt: skip
+    """The cross entropy of a linear layer's scores.
+
+    Args:
+        input: (N, I) or (I).
+        linear_weight: the layer's weight, (C, I) or (C, d1, ..., I).
+        target: as for ``cross_entropy``.
+        linear_bias: the layer's bias, the weight's shape without I.
+        weight, reduction, ignore_index, label_smoothing: as for ``cross_entropy``.
+        options: accepted; the scores are computed in one piece.
+
+    >>> import rushlight as torch
+    >>> x, w = torch.zeros(1, 2), torch.ones(2, 2)
+    >>> torch.nn.functional.linear_cross_entropy(x, w, torch.tensor([0]))
+    tensor(0.6931)
+    """
+    shape = tuple(linear_weight.shape[:-1])
+    flat = linear_weight
+    if len(shape) > 1:
+        flat = linear_weight.reshape(math.prod(shape), linear_weight.shape[-1])
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    scores = Composite.registry["nn.functional.linear"].function(input, flat, bias)
+    if len(shape) > 1:
+        scores = scores.reshape((*scores.shape[:-1], *shape))
+    return cross_entropy(
+        scores, target, weight, ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
 
 
 # margins ---------------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ def ctc_loss(
         raise RuntimeError("blank must be in label range")
     inputs = _lengths(input_lengths, "input_lengths", batch)
     lengths = _lengths(target_lengths, "target_lengths", batch)
-    ready = inputs._value.buffer, lengths._value.buffer
+    ready = inputs._read().buffer, lengths._read().buffer
     if all(isinstance(part, np.ndarray) for part in ready):
         check_lengths(*ready, steps, tuple(targets.shape))
     losses = ctc_loss_op(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from rushlight.engine.core.shape import Shape, pair
@@ -119,6 +120,27 @@ def _lifted(nd: int, *parts: Shape) -> tuple[Shape, ...]:
     return tuple((neutral[i], *part) for i, part in enumerate(parts))
 
 
+Windows = tuple[Shape, Shape, Shape, Shape]
+
+
+@lru_cache(maxsize=1024)
+def _windows(
+    name: str, nd: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any
+) -> Windows:
+    """Kernel, stride, padding and dilation as tuples, checked; 1-d ones as 2-d of height 1."""
+    kernel = _numbers(name, "kernel_size", kernel_size, nd)
+    steps = kernel if _absent(stride) else _numbers(name, "stride", stride, nd)
+    around = _numbers(name, "padding", padding, nd)
+    spread = _numbers(name, "dilation", dilation, nd)
+    _check_windows(name, kernel, steps, around, spread)
+    made = _lifted(nd, kernel, steps, around, spread)
+    return made[0], made[1], made[2], made[3]
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 # the largest element ---------------------------------------------------------------------------
 
 
@@ -127,15 +149,11 @@ def _max(
     ceil_mode: bool, return_indices: bool,
 ) -> Any:  # fmt: skip
     name = f"max_pool{nd}d"
-    kernel = _numbers(name, "kernel_size", kernel_size, nd)
-    steps = kernel if _absent(stride) else _numbers(name, "stride", stride, nd)
-    around, spread = (
-        _numbers(name, "padding", padding, nd),
-        _numbers(name, "dilation", dilation, nd),
-    )
-    _check_windows(name, kernel, steps, around, spread)
+    kernel, steps, around, spread = _windows(
+        name, nd, _hashable(kernel_size), _hashable(stride), _hashable(padding),
+        _hashable(dilation),
+    )  # fmt: skip
     _check_input(name, input, nd)
-    kernel, steps, around, spread = _lifted(nd, kernel, steps, around, spread)
     op = max_pool3 if nd == 3 else max_pool
     x = input.unsqueeze(-2) if nd == 1 else input
     values, indices = op(
@@ -226,14 +244,12 @@ def _avg(
     count_include_pad: bool, divisor_override: int | None,
 ) -> Any:  # fmt: skip
     name = f"avg_pool{nd}d"
-    kernel = _numbers(name, "kernel_size", kernel_size, nd)
-    steps = kernel if _absent(stride) else _numbers(name, "stride", stride, nd)
-    around = _numbers(name, "padding", padding, nd)
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
-    _check_windows(name, kernel, steps, around, (1,) * nd)
+    kernel, steps, around, _ = _windows(
+        name, nd, _hashable(kernel_size), _hashable(stride), _hashable(padding), 1
+    )
     _check_input(name, input, nd)
-    kernel, steps, around = _lifted(nd, kernel, steps, around)
     op = avg_pool3 if nd == 3 else avg_pool
     x = input.unsqueeze(-2) if nd == 1 else input
     y = op(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rushlight.engine.ir.op import Composite, composite
-from rushlight.engine.ir.samples import S, t
+from rushlight.engine.ir.samples import ErrorSample, S, t
 
 _T = ("torch",)
 
@@ -20,40 +20,161 @@ def _gates(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
     return linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)
 
 
-@composite(namespaces=_T, samples=(S(t(2, 3), t(2, 4), t(4, 3), t(4, 4), t(4), t(4)),))
+def _check_cell(
+    input: Any, states: Sequence[Any], w_ih: Any, hidden: int, gates: int
+) -> None:
+    """PyTorch's errors for sizes that do not go together."""
+    if w_ih.size(0) != gates * hidden:
+        factor = f"{gates} * " if gates > 1 else ""
+        raise RuntimeError(
+            f"weight_ih first dim must be {factor}hidden_size = {gates * hidden}, but got "
+            f"{w_ih.size(0)}"
+        )
+    if input.size(1) != w_ih.size(1):
+        raise RuntimeError(
+            f"input has inconsistent input_size: got {input.size(1)} expected {w_ih.size(1)}"
+        )
+    for number, state in enumerate(states):
+        if input.size(0) != state.size(0):
+            raise RuntimeError(
+                f"Input batch size {input.size(0)} doesn't match hidden{number} batch size "
+                f"{state.size(0)}"
+            )
+        if state.size(1) != hidden:
+            raise RuntimeError(
+                f"hidden{number} has inconsistent hidden_size: got {state.size(1)}, expected "
+                f"{hidden}"
+            )
+
+
+def _cell_errors(gates: int, several: bool = False) -> tuple[ErrorSample, ...]:
+    def hx(*shape: int) -> Any:
+        return [t(*shape), t(*shape)] if several else t(*shape)
+
+    w_ih, w_hh = t(4 * gates, 3), t(4 * gates, 4)
+    return (
+        ErrorSample(
+            S(t(2, 5), hx(2, 4), w_ih, w_hh),
+            RuntimeError,
+            "input has inconsistent input_size: got 5 expected 3",
+        ),
+        ErrorSample(
+            S(t(2, 3), hx(3, 4), w_ih, w_hh),
+            RuntimeError,
+            "Input batch size 2 doesn't match hidden0 batch size 3",
+        ),
+        ErrorSample(
+            S(t(2, 3), hx(2, 5), w_ih, w_hh),
+            RuntimeError,
+            "hidden0 has inconsistent hidden_size: got 5, expected 4",
+        ),
+    )
+
+
+_ELMAN = (
+    S(t(2, 3), t(2, 4), t(4, 3), t(4, 4), t(4), t(4)),
+    S(t(2, 3), t(2, 4), t(4, 3), t(4, 4)),
+)
+
+
+@composite(namespaces=_T, samples=_ELMAN, errors=_cell_errors(1))
 def rnn_tanh_cell(
     input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
 ) -> Any:
-    """One step of an Elman network with tanh."""
+    """One step of an Elman network with tanh.
+
+    Args:
+        input: (N, I).
+        hx: the hidden state, (N, H).
+        w_ih, w_hh: (H, I) and (H, H).
+        b_ih, b_hh: (H).
+
+    >>> import rushlight as torch
+    >>> zero = torch.zeros(1, 1)
+    >>> torch.rnn_tanh_cell(zero, zero, zero, zero)
+    tensor([[0.]])
+    """
+    _check_cell(input, (hx,), w_ih, w_hh.size(1), 1)
     return _gates(input, hx, w_ih, w_hh, b_ih, b_hh).tanh()
 
 
-@composite(namespaces=_T, samples=(S(t(2, 3), t(2, 4), t(4, 3), t(4, 4), t(4), t(4)),))
+@composite(namespaces=_T, samples=_ELMAN, errors=_cell_errors(1))
 def rnn_relu_cell(
     input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
 ) -> Any:
-    """One step of an Elman network with ReLU."""
+    """One step of an Elman network with ReLU; arguments as for ``rnn_tanh_cell``.
+
+    >>> import rushlight as torch
+    >>> one = torch.ones(1, 1)
+    >>> torch.rnn_relu_cell(one, one, one, one)
+    tensor([[2.]])
+    """
+    _check_cell(input, (hx,), w_ih, w_hh.size(1), 1)
     return _gates(input, hx, w_ih, w_hh, b_ih, b_hh).relu()
 
 
 @composite(
-    namespaces=_T, samples=(S(t(2, 3), [t(2, 4), t(2, 4)], t(16, 3), t(16, 4), t(16), t(16)),)
+    namespaces=_T,
+    samples=(S(t(2, 3), [t(2, 4), t(2, 4)], t(16, 3), t(16, 4), t(16), t(16)),),
+    errors=(
+        *_cell_errors(4, True),
+        ErrorSample(
+            S(t(2, 3), [t(2, 4)], t(16, 3), t(16, 4)),
+            RuntimeError,
+            "lstm_cell expects two hidden states",
+        ),
+    ),
 )
 def lstm_cell(
     input: Any, hx: Sequence[Any], w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
 ) -> Any:
-    """One step of an LSTM; see Hochreiter and Schmidhuber, 1997."""
+    """One step of an LSTM; see Hochreiter and Schmidhuber, 1997.
+
+    Args:
+        input: (N, I).
+        hx: the hidden state and the cell state, (N, H) each.
+        w_ih, w_hh: (4 H, I) and (4 H, H): input, forget, cell and output gates.
+        b_ih, b_hh: (4 H).
+
+    Returns:
+        The new hidden state and the new cell state.
+
+    >>> import rushlight as torch
+    >>> zero, w = torch.zeros(1, 1), torch.zeros(4, 1)
+    >>> torch.lstm_cell(zero, (zero, torch.ones(1, 1)), w, w)[1]
+    tensor([[0.5000]])
+    """
+    if len(hx) != 2:
+        raise RuntimeError("lstm_cell expects two hidden states")
     hidden, cell = hx
+    _check_cell(input, hx, w_ih, w_hh.size(1), 4)
     i, f, g, o = _gates(input, hidden, w_ih, w_hh, b_ih, b_hh).chunk(4, -1)
     cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
     return o.sigmoid() * cell.tanh(), cell
 
 
-@composite(namespaces=_T, samples=(S(t(2, 3), t(2, 4), t(12, 3), t(12, 4), t(12), t(12)),))
+@composite(
+    namespaces=_T,
+    samples=(S(t(2, 3), t(2, 4), t(12, 3), t(12, 4), t(12), t(12)),),
+    errors=_cell_errors(3),
+)
 def gru_cell(
     input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
 ) -> Any:
-    """One step of a GRU; see Cho et al., 2014, https://arxiv.org/abs/1406.1078."""
+    """One step of a GRU; see Cho et al., 2014, https://arxiv.org/abs/1406.1078.
+
+    Args:
+        input: (N, I).
+        hx: the hidden state, (N, H).
+        w_ih, w_hh: (3 H, I) and (3 H, H): reset, update and new gates.
+        b_ih, b_hh: (3 H).
+
+    >>> import rushlight as torch
+    >>> one, w = torch.ones(1, 1), torch.zeros(3, 1)
+    >>> torch.gru_cell(one, one, w, w)
+    tensor([[0.5000]])
+    """
+    _check_cell(input, (hx,), w_ih, w_hh.size(1), 3)
     linear = _function("nn.functional.linear")
     xr, xz, xn = linear(input, w_ih, b_ih).chunk(3, -1)
     hr, hz, hn = linear(hx, w_hh, b_hh).chunk(3, -1)

@@ -35,7 +35,7 @@ def _fractions(q: Any, input: Any, name: str) -> Any:
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     if meta.dtype is not input.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
-    known = q._value.buffer
+    known = q._read().buffer
     if known is not None and not ((known >= 0) & (known <= 1)).all():
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     return q

@@ -299,9 +299,13 @@ def write_part(tensor: Any, op: Op, attrs: tuple[Any, ...], source: Any) -> None
         return
     if not spec.out.contiguous:
         _refuse_overlap(spec.out)
-    _remember(storage, whole)
-    storage.value = _scatter(whole, new, (*tensor._chain, spec))
+    scattered = _scatter(whole, new, (*tensor._chain, spec))
+    _remember(storage, whole)  # now that it stands in the trace, so that it is not held for this
+    storage.value = scattered
     storage.version += 1
+    # what the tensor saw before must not keep the old memory alive, or it could not be written over
+    tensor._value = Value(value.meta) if tensor._chain else scattered
+    tensor._seen = storage.version - 1 if tensor._chain else storage.version
     if len(trace.values) > trace.limit:
         overflow()
 
@@ -377,13 +381,12 @@ def assign(tensor: Any, value: Value, edge: Any) -> None:
         storage.version += 1
         storage.read(tensor)
     else:
-        if value.buffer is None:
-            _remember(storage, storage.value)
+        whole = value
         if tensor._chain:
-            chain = tensor._chain
-            storage.value = _scatter(storage.value, value, chain)
-        else:
-            storage.value = value
+            whole = _scatter(storage.value, value, tensor._chain)
+        if whole.buffer is None:
+            _remember(storage, storage.value)
+        storage.value = whole
         storage.version += 1
         if value.meta is meta_of(tensor):  # else it is looked up again where it was written
             tensor._value = value

@@ -261,6 +261,38 @@ def test_an_updated_parameter_is_written_where_it_was() -> None:
     assert saved.tolist() == before
 
 
+def add_through_a_view(x: torch.Tensor, view: torch.Tensor) -> None:
+    view.add_(1)
+
+
+def set_parts(x: torch.Tensor, view: torch.Tensor) -> None:
+    x[9] = 4.0
+    x[20:23] = torch.ones(3) * 2
+
+
+@pytest.mark.parametrize("write", [add_through_a_view, set_parts])
+def test_a_part_is_written_where_it_is(write: Callable[..., None]) -> None:
+    """Writing a few elements of a large tensor does not copy the rest."""
+    x = torch.zeros(100_000)
+    view = x[5:8]
+
+    def step() -> int:
+        write(x, view)
+        flush()
+        return x._alias.value.buffer.ctypes.data
+
+    places = [step() for _ in range(5)]
+    assert len(set(places[1:])) == 1
+    assert view.tolist() == ([5, 5, 5] if write is add_through_a_view else [0, 0, 0])
+    assert x[20].item() == (0 if write is add_through_a_view else 2)
+    saved, kept = x * 1, x.detach().clone()
+    flush()
+    before = x.tolist()
+    write(x, view)
+    x[50] = 7
+    assert kept.tolist() == saved.tolist() == before
+
+
 def test_a_long_trace_is_run_in_pieces() -> None:
     limit = here.trace.limit
     x = torch.zeros(2)
