@@ -1,7 +1,8 @@
 # make run     train LeNet on the digits that ship with the package
 # make test    everything that has to hold: ruff, mypy, import-linter, pytest with the doctests
 # make smoke   the quick part of the tests, under a minute
-# make bench   the budgets of DESIGN.md, as ratios to PyTorch in the same run
+# make bench   the budgets of DESIGN.md, as ratios to PyTorch in the same run (15 minutes)
+# make bench-quick  the same with fewer workloads, sides and rounds (2 minutes)
 # make docs    check that the code in the documents runs and that their links lead somewhere
 # make stubs   write the type stubs (*.pyi) from the operator records
 # make format  let ruff lay out the code
@@ -22,7 +23,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
-.PHONY: run test lint smoke bench docs stubs format clean oracle
+.PHONY: run test lint smoke bench bench-quick docs stubs format clean oracle
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/run
@@ -40,7 +41,11 @@ smoke: $(STAMPS)/test
 	$(BIN)/python -m pytest tests/smoke $(ARGS)
 
 bench: $(STAMPS)/test oracle
-	$(BIN)/python -m benchmarks.overhead $(ARGS)
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(STAMPS)/test oracle
+	$(BIN)/python -m benchmarks --quick --output runs/benchmarks/quick $(ARGS)
 
 docs: $(STAMPS)/test
 	$(BIN)/python -m pytest tests/rules/test_documents.py $(ARGS)

@@ -1,4 +1,9 @@
-"""The workloads, as ordinary PyTorch programs: each takes the framework as an argument."""
+"""The small workloads, as ordinary PyTorch programs: each takes the framework as an argument.
+
+A workload is a function of the framework (``torch`` or ``rushlight``) that builds network,
+optimizer and data from one seed and returns its step: a call without arguments that gives the loss
+of one training step. ``wrap`` is applied to the whole step: ``torch.compile``, for one.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,42 @@ from collections.abc import Callable
 from typing import Any
 
 Step = Callable[[], Any]
+Wrap = Callable[[Any], Any]
 
 
-def lenet(torch: Any) -> Step:
+def as_written(function: Any) -> Any:
+    """The step as the program has it, compiled by no request."""
+    return function
+
+
+def in_turn(function: Any, batches: list[Any]) -> Step:
+    """Call ``function`` with one batch after the other, from the front again at the end."""
+    turn = [0]
+
+    def step() -> Any:
+        batch = batches[turn[0] % len(batches)]
+        turn[0] += 1
+        return function(*batch)
+
+    return step
+
+
+def training(
+    net: Any, criterion: Any, optimizer: Any, batches: list[Any], wrap: Wrap = as_written
+) -> Step:
+    """The usual training step over the batches."""
+
+    def train(inputs: Any, labels: Any) -> Any:
+        optimizer.zero_grad()
+        loss = criterion(net(inputs), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return in_turn(wrap(train), batches)
+
+
+def lenet(torch: Any, wrap: Wrap = as_written) -> Step:
     """LeNet, batch 4 of 3x32x32, cross entropy, SGD with momentum (a CIFAR-10 tutorial's step)."""
     nn = torch.nn
 
@@ -35,13 +73,11 @@ def lenet(torch: Any) -> Step:
     net = Net()
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9)
-    batches = [
-        (torch.randn(4, 3, 32, 32), torch.randint(0, 10, (4,))) for _ in range(8)
-    ]
-    return _loop(net, criterion, optimizer, batches)
+    batches = [(torch.randn(4, 3, 32, 32), torch.randint(0, 10, (4,))) for _ in range(8)]
+    return training(net, criterion, optimizer, batches, wrap)
 
 
-def mlp(torch: Any) -> Step:
+def mlp(torch: Any, wrap: Wrap = as_written) -> Step:
     """Two layers, 64 x 1000 x 100 x 10, squared error, SGD."""
     nn = torch.nn
     torch.manual_seed(0)
@@ -49,10 +85,10 @@ def mlp(torch: Any) -> Step:
     criterion = nn.MSELoss(reduction="sum")
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-4)
     batches = [(torch.randn(64, 1000), torch.randn(64, 10))]
-    return _loop(net, criterion, optimizer, batches)
+    return training(net, criterion, optimizer, batches, wrap)
 
 
-def lit_mnist(torch: Any) -> Step:
+def lit_mnist(torch: Any, wrap: Wrap = as_written) -> Step:
     """A multi-layer perceptron on 1x28x28, batch 32, dropout, log softmax, NLL, Adam."""
     nn = torch.nn
     torch.manual_seed(0)
@@ -61,25 +97,8 @@ def lit_mnist(torch: Any) -> Step:
         nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 10), nn.LogSoftmax(dim=1),
     )  # fmt: skip
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-4)
-    batches = [
-        (torch.randn(32, 1, 28, 28), torch.randint(0, 10, (32,))) for _ in range(8)
-    ]
-    return _loop(net, nn.functional.nll_loss, optimizer, batches)
-
-
-def _loop(net: Any, criterion: Any, optimizer: Any, batches: list[Any]) -> Step:
-    turn = [0]
-
-    def step() -> Any:
-        inputs, labels = batches[turn[0] % len(batches)]
-        turn[0] += 1
-        optimizer.zero_grad()
-        loss = criterion(net(inputs), labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
+    batches = [(torch.randn(32, 1, 28, 28), torch.randint(0, 10, (32,))) for _ in range(8)]
+    return training(net, nn.functional.nll_loss, optimizer, batches, wrap)
 
 
 WORKLOADS: dict[str, Callable[[Any], Step]] = {

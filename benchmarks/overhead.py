@@ -8,6 +8,7 @@ of several.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
@@ -25,9 +26,7 @@ from benchmarks.models import WORKLOADS
 Row = dict[str, Any]
 
 
-def alternate(
-    sides: dict[str, Callable[[], float]], rounds: int
-) -> dict[str, float]:
+def alternate(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """The median of every side's measurements, taken in turn."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
@@ -90,9 +89,7 @@ _FIRST = (
 def in_processes(what: str, template: str, with_peer: bool, budget: float, **fields: str) -> Row:
     """A row measured in fresh processes."""
     names = ("rushlight", "torch") if with_peer else ("rushlight",)
-    sides = {
-        name: _process_side(template.format(name=name, **fields)) for name in names
-    }
+    sides = {name: _process_side(template.format(name=name, **fields)) for name in names}
     for measure_once in sides.values():
         measure_once()  # leaves byte code and file caches warm for both sides
     return {"what": what, **alternate(sides, 5), "budget": budget}
@@ -154,9 +151,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/overhead.json"))
     arguments = parser.parse_args()
-    peer = None
+    peer: Any = None
     if importlib.util.find_spec("torch") is not None:
-        import torch as peer  # type: ignore[no-redef]
+        peer = importlib.import_module("torch")
     else:
         print("PyTorch is not installed (extra `oracle`): no ratios, only rushlight's own times.")
     rows = measure(peer)

@@ -98,10 +98,18 @@ globals().update(_LEGACY)
 globals().update(_namespace("torch"))
 
 #: Parts that are imported when they are first used.
-_LAZY = ("backends", "fft", "linalg", "nn", "optim", "special", "utils", "vision")
+_LAZY = (
+    "backends", "compiler", "debug", "fft", "linalg", "nn", "optim", "profiler", "special",
+    "utils", "vision",
+)  # fmt: skip
+
+#: Functions of such parts that ``torch`` itself has too.
+_LAZY_FUNCTIONS = {"compile": "compiler"}
 
 
 def __getattr__(name: str) -> object:
     if name in _LAZY:
         return _import_module(f"rushlight.{name}")
+    if name in _LAZY_FUNCTIONS:
+        return getattr(_import_module(f"rushlight.{_LAZY_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'torch' has no attribute '{name}'")

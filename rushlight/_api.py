@@ -11,7 +11,7 @@ from typing import Any
 import rushlight.engine.ops as ops_package
 from rushlight.engine.core.dtype import SCALAR_NAMES, can_cast
 from rushlight.engine.ir.op import Composite, Op, Record
-from rushlight.engine.trace.recorder import binary, unary
+from rushlight.engine.trace.prepared import binary, unary
 from rushlight.engine.trace.views import meta_of, write
 
 Function = Callable[..., Any]

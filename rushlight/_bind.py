@@ -13,7 +13,7 @@ from rushlight._resize import METHODS as RESIZE_METHODS
 from rushlight._tensor import Tensor
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import Op
-from rushlight.engine.trace.recorder import binary, unary
+from rushlight.engine.trace.prepared import binary, unary
 
 #: Python's operators and the records they call.
 _BINARY: dict[str, str] = {

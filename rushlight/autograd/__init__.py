@@ -1,5 +1,7 @@
 """Automatic differentiation: ``torch.autograd``."""
 
+from importlib import import_module as _import_module
+
 from rushlight.autograd.anomaly_mode import (
     detect_anomaly as detect_anomaly,
     is_anomaly_enabled as is_anomaly_enabled,
@@ -17,3 +19,9 @@ from rushlight.autograd.grad_mode import (
 from rushlight.autograd.gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
 from rushlight.autograd.variable import Variable as Variable
 from rushlight.engine.trace.backward import backward as backward, grad as grad
+
+
+def __getattr__(name: str) -> object:
+    if name == "profiler":  # imported when it is first used
+        return _import_module("rushlight.autograd.profiler")
+    raise AttributeError(f"module 'torch.autograd' has no attribute '{name}'")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import itemgetter
 from sys import getrefcount
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
 from rushlight.engine.core.errors import Location, with_location
+from rushlight.engine.core.watch import watch
 from rushlight.engine.ir.program import Node, Program
 
 
@@ -117,18 +119,24 @@ _ONLY_OURS_INPUT = 3
 
 
 def run(
-    program: Program, environment: list[Any], locations: dict[int, Location]
-) -> BaseException | None:
+    program: Program, environment: list[Any], locations: dict[int, Location],
+    first_step: int = 0, count: int = -1,
+) -> BaseException | None:  # fmt: skip
     """Compute every kept value of ``program`` in ``environment`` (buffers by value number).
 
     A kernel that raises spoils only its own outputs and what is computed from them. The first
-    error is returned, with the line that recorded the operation.
+    error is returned, with the line that recorded the operation. ``first_step`` and ``count``
+    say which steps, all of them by default.
     """
     steps = program.steps
     if steps is None:
         steps = program.steps = prepare(program)
+    if count < 0:
+        if watch.step is not None:
+            return _run_watched(program, environment, locations)
+        count = len(steps)
     error: BaseException | None = None
-    index, count = 0, len(steps)
+    index = first_step
     while True:
         try:
             while index < count:
@@ -156,6 +164,22 @@ def run(
             found = _spoil(steps[index][-1], environment, raised, locations)
             error = error or found
             index += 1
+
+
+def _run_watched(
+    program: Program, environment: list[Any], locations: dict[int, Location]
+) -> BaseException | None:
+    """As ``run``, one step after the other under the eyes of ``watch``."""
+    error: BaseException | None = None
+    assert program.steps is not None
+    for index, step in enumerate(program.steps):
+        start = perf_counter_ns()
+        found = run(program, environment, locations, index, index + 1)
+        end = perf_counter_ns()
+        error = error or found
+        if watch.step is not None:
+            watch.step(step[-1], start, end, environment)
+    return error
 
 
 def _overwrite(step: Step, environment: list[Any], program: Program) -> None:

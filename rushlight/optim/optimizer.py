@@ -21,12 +21,14 @@ import numpy as np
 from rushlight._arrays import tensor_of_array
 from rushlight._info import typename
 from rushlight._tensor import Tensor
-from rushlight.autograd.grad_mode import enable_grad, no_grad
+from rushlight.autograd.grad_mode import enable_grad
 from rushlight.engine.interpreter import Failed
+from rushlight.engine.runtime.cache import here
 from rushlight.engine.runtime.executor import flush
 from rushlight.engine.trace import views
 from rushlight.engine.trace.group import record_group
 from rushlight.optim.hooks import OptimizerHooks, everywhere, new_tables
+from rushlight.optim.rows import REMEMBERED, Rows, advance as advance, new_step
 
 Group = dict[str, Any]
 Closure = Callable[[], Any] | None
@@ -62,6 +64,7 @@ class Optimizer(OptimizerHooks):
         self.state: defaultdict[Any, Any] = defaultdict(dict)
         self.param_groups: list[Group] = []
         self._hooks = new_tables()
+        self._rows: dict[int, Rows] = {}
         groups = list(params)
         if len(groups) == 0:
             raise ValueError("optimizer got an empty parameter list")
@@ -94,6 +97,7 @@ class Optimizer(OptimizerHooks):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.__dict__.setdefault("_hooks", new_tables())
+        self._rows = {}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters (or set them to zero)."""
@@ -247,15 +251,24 @@ class Optimizer(OptimizerHooks):
         """The parameters of a group that have a gradient."""
         found = [p for p in group["params"] if p._grad is not None]
         for p in found:
-            if p._grad.dtype is not p.dtype:
+            if p._grad._value.meta.dtype is not p._value.meta.dtype:
                 raise RuntimeError(
                     f"{type(self).__name__}: gradient of type {p._grad.dtype} for a parameter of "
                     f"type {p.dtype}"
                 )
-        return found
+        known = self._rows
+        rows = known.get(id(group))
+        if rows is None or not rows.holds(found, self.state):
+            if len(known) > REMEMBERED:
+                known.clear()
+            rows = known[id(group)] = Rows(found, self.state)
+        return rows
 
     def _begin(self, params: Iterable[Any], *names: str, **numbers: float) -> None:
         """Give parameters without state a step count of 0, these numbers, and zeros by name."""
+        rows = params if isinstance(params, Rows) and params.mine else None
+        if rows is not None and all(rows.mine):
+            return
         for p in params:
             own = self.state[p]
             if not own:
@@ -302,6 +315,8 @@ class Optimizer(OptimizerHooks):
         if not params:
             return
         numbers = {key: _number(value) for key, value in scalars.items()}
+        if isinstance(params, Rows) and params.update(rule, states, numbers, flags):
+            return
         state = self.state
         rows = [(p, p._grad, *[state[p][name] for name in states]) for p in params]
         results = record_group(rule, rows, numbers, flags)
@@ -316,9 +331,9 @@ def _is_failed(x: Any) -> bool:
 
 def _number(value: Any) -> Any:
     """A number for the program; a learning rate may be a tensor."""
-    if isinstance(value, Tensor):
-        return value.item()
-    return value if isinstance(value, (int, float)) else float(value)
+    if value.__class__ is float or value.__class__ is int:
+        return value
+    return value.item() if isinstance(value, Tensor) else float(value)
 
 
 def _own_state(param: Any, value: Any) -> Any:
@@ -339,7 +354,8 @@ def _hooked_step(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def call(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        for hook in (*everywhere.pre.values(), *self._hooks["pre"].values()):
+        hooks = self._hooks
+        for hook in (*everywhere.pre.values(), *hooks["pre"].values()):
             changed = hook(self, args, kwargs)
             if changed is not None:
                 if not isinstance(changed, tuple) or len(changed) != 2:
@@ -348,9 +364,13 @@ def _hooked_step(step: Callable[..., Any]) -> Callable[..., Any]:
                         f"{changed}."
                     )
                 args, kwargs = changed
-        with no_grad():
+        trace = here.trace
+        before, trace.grad = trace.grad, False
+        try:
             result = step(self, *args, **kwargs)
-        for hook in (*self._hooks["post"].values(), *everywhere.post.values()):
+        finally:
+            here.trace.grad = before
+        for hook in (*hooks["post"].values(), *everywhere.post.values()):
             hook(self, args, kwargs)
         try:
             flush("optimizer.step()")
@@ -369,26 +389,9 @@ def check_at_least(name: str, value: float, low: float = 0.0, high: float | None
         raise ValueError(f"Invalid {name}: {value}")
 
 
-def new_step(count: float = 0.0) -> Tensor:
-    """A step count, kept as PyTorch keeps it."""
-    return tensor_of_array(np.array(count, np.float32))
-
-
 def zeros_like(param: Any) -> Tensor:
     """Zeros with shape and type of a parameter, outside the graph."""
     return tensor_of_array(np.zeros(tuple(param.shape), param.dtype.numpy))
-
-
-def advance(params: Iterable[Any], state: Any) -> dict[int, list[Any]]:
-    """Count one step for every parameter; the parameters by the number of their step."""
-    by_count: dict[int, list[Any]] = {}
-    for p in params:
-        by_count.setdefault(int(state[p]["step"].item()) + 1, []).append(p)
-    for count, some in by_count.items():
-        value = new_step(float(count))._value
-        for p in some:
-            views.assign(state[p]["step"], value, None)
-    return by_count
 
 
 def common_options(group: dict[str, Any]) -> dict[str, bool]:

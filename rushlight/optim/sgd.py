@@ -13,6 +13,7 @@ from rushlight.optim.optimizer import (
     common_options,
     with_decay,
 )
+from rushlight.optim.rows import Rows
 
 
 def sgd(
@@ -102,6 +103,10 @@ class SGD(Optimizer):
         numbers["momentum"] = momentum
         flags["nesterov"] = group["nesterov"]
         state = self.state
+        if isinstance(params, Rows) and params.all_have("momentum_buffer"):
+            numbers["dampening"] = group["dampening"]
+            self._apply(sgd_momentum, params, ("momentum_buffer",), numbers, **flags)
+            return
         new = [p for p in params if state[p].get("momentum_buffer") is None]
         old = [p for p in params if state[p].get("momentum_buffer") is not None]
         numbers_old = {**numbers, "dampening": group["dampening"]}

@@ -31,6 +31,11 @@ def _path(name: str, text: str) -> str:
     return text
 
 
+def _folder(name: str, text: str) -> str | None:
+    """A folder that need not exist yet."""
+    return text or None
+
+
 @dataclass
 class Config:
     """The switches, with the defaults that hold when the environment says nothing.
@@ -45,6 +50,12 @@ class Config:
     onednn_library: str | None = None  #: RUSHLIGHT_ONEDNN: path of a libdnnl.so.3 to load
     onednn: bool = True  #: RUSHLIGHT_USE_ONEDNN: 0 keeps to the NumPy kernels
     trace_limit: int = 4096  #: RUSHLIGHT_TRACE_LIMIT: recorded values after which a trace is run
+    compiler: bool = True  #: RUSHLIGHT_COMPILE: 0 keeps every program in the interpreter
+    compile_from: int | None = None  #: RUSHLIGHT_COMPILE_FROM: the run from which a program is compiled
+    passes_off: tuple[str, ...] = ()  #: RUSHLIGHT_PASSES_OFF: passes of the compiler to leave out
+    cache: bool = True  #: RUSHLIGHT_CACHE: 0 keeps no machine code on disk
+    cache_dir: str | None = None  #: RUSHLIGHT_CACHE_DIR: where to keep it
+    cache_home: str | None = None  #: XDG_CACHE_HOME: where caches of all programs lie
     log: tuple[str, ...] = ()  #: RUSHLIGHT_LOG: artefacts to log, such as "flush,programs"
 
     @property
@@ -64,6 +75,12 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "RUSHLIGHT_ONEDNN": ("onednn_library", _path),
     "RUSHLIGHT_USE_ONEDNN": ("onednn", _flag),
     "RUSHLIGHT_TRACE_LIMIT": ("trace_limit", _number),
+    "RUSHLIGHT_COMPILE": ("compiler", _flag),
+    "RUSHLIGHT_COMPILE_FROM": ("compile_from", _number),
+    "RUSHLIGHT_PASSES_OFF": ("passes_off", _words),
+    "RUSHLIGHT_CACHE": ("cache", _flag),
+    "RUSHLIGHT_CACHE_DIR": ("cache_dir", _folder),
+    "XDG_CACHE_HOME": ("cache_home", _folder),
     "RUSHLIGHT_LOG": ("log", _words),
 }
 

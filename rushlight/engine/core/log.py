@@ -8,8 +8,14 @@ from rushlight.engine.core.config import config
 
 #: Every log there is, with what it tells.
 ARTEFACTS: dict[str, str] = {
+    "compile": "torch.compile: what is replayed, and why something is not",
     "flush": "each flush: why, how many operations, how many values were kept",
     "programs": "each new program: its operations as text",
+    "fusion": "what the compiler computes together, and why something is left to the interpreter",
+    "plan": "the loop kernels of each compiled program",
+    "code": "the generated code",
+    "recompiles": "each new program and how it differs from the nearest known one; each program "
+    "that is compiled, and each that is refused, with the reason",
 }
 
 

@@ -125,7 +125,26 @@ class Op(Record):
         offset: how many elements after its input's first one a view begins, from the input's Meta
             and the attributes; ``None``: at the same place.
         may_fail: the kernel can find an error in the data, so the user's line is remembered.
-        scalar: the body that code generators lower (pointwise operators).
+        scalar: pointwise operators: one element of the result, as the compiler takes it, from
+            expressions (``ir/scalar.py``) of the inputs' elements, converted to ``compute``, and
+            the attributes.
+        compute: ``compute(metas, attributes)`` gives the type ``scalar`` gets its operands in;
+            ``None`` for an operand's own type.
+        element: any operator whose elements can be looked up: ``element(load, index, spec,
+            *attributes) -> expression`` (a tuple for several outputs). ``index`` has a component
+            for each axis of the output (a loop, a number or an int64 expression);
+            ``load(k, index)`` is an element of input ``k``.
+        reduce: reductions over the attribute ``dims`` (all axes without it): a ``Reduction``.
+        scatter: ``scatter(load, index, spec, *attributes) -> (index in the output, expression)``:
+            what is added to zeros for every ``index`` of the input number ``scatter.domain``.
+        decompose: ``decompose(build, *values, *attributes) -> value(s)``: the operator written
+            with others, for the compiler. ``build(name, *values, **attributes)`` applies an
+            operator to values (and numbers); ``value.meta`` is what is known of one. ``None``
+            as a result: not for these inputs.
+        check: for a compiled operator whose kernel ``may_fail``: the numbers of the inputs that
+            decide it and ``check(spec, *attributes) -> function(*those arrays)``, which raises
+            what the kernel would raise. It is called before a compiled program touches anything,
+            so these inputs must come from outside; else the operator stays with its kernel.
     """
 
     registry: Final[dict[str, Op]] = {}
@@ -144,7 +163,13 @@ class Op(Record):
         offset: Callable[..., int] | None = None,
         may_fail: bool = False,
         commutative: bool = False,
-        scalar: Any = None,
+        scalar: Callable[..., Any] | None = None,
+        compute: Callable[..., Any] | None = None,
+        element: Callable[..., Any] | None = None,
+        reduce: Any = None,
+        scatter: Callable[..., Any] | None = None,
+        decompose: Callable[..., Any] | None = None,
+        check: tuple[tuple[int, ...], Callable[..., Callable[..., None]]] | None = None,
         doc: str = "",
         public: str | None = None,
         **face: Any,
@@ -166,12 +191,18 @@ class Op(Record):
         self.may_fail = may_fail
         self.commutative = commutative
         self.scalar = scalar
+        self.compute = compute
+        self.element = element
+        self.reduce = reduce
+        self.scatter = scatter
+        self.decompose = decompose
+        self.check = check
         self.doc = doc
         self.public = public
         self.specs: dict[Any, Spec] = {}
         self.plans: dict[Any, Any] = {}
         self.node_classes: dict[str, Any] = {}
-        self._fixed: dict[tuple[Any, ...], Callable[[Any], Any]] = {}
+        self._fixed: dict[tuple[Any, ...], Callable[..., Any]] = {}
         if name in self.registry:
             raise ValueError(f"operator {name!r} is recorded twice")
         self.registry[name] = self
@@ -203,11 +234,11 @@ class Op(Record):
 
     @cached_property
     def quick(self) -> Callable[..., Any]:
-        """The same for one or two tensors and no attributes, at the cost of an operator."""
+        """The first output for up to three tensors and no attributes, at an operator's cost."""
         return hooks.prepare(self, ())
 
-    def fixed(self, *attrs: Any) -> Callable[[Any], Any]:
-        """The same for one tensor and these attributes (each always of one type)."""
+    def fixed(self, *attrs: Any) -> Callable[..., Any]:
+        """As ``quick``, for these attributes (each always of one type)."""
         found = self._fixed.get(attrs)
         if found is None:
             found = self._fixed[attrs] = hooks.prepare(self, attrs)

@@ -41,23 +41,28 @@ class Program:
         nodes: the live nodes; what nobody holds and nobody needs is not among them.
         size: how many values the trace has.
         inputs: numbers of the values that come from outside and are read.
-        keep: numbers of the values somebody holds.
+        held: numbers of the values somebody holds.
+        keep: those of them that are computed.
         owned: numbers of outside values nobody else holds: their memory may be written over.
         runs: how often it has run.
         steps: the prepared form the interpreter walks, made on the first run.
         overwrites: whether a step may write over an outside value, so that the program cannot be
             run twice on the same inputs.
         roots: results that may lie in the memory of an outside value, with that value's number.
+        compiled: its compiled form, once it has one.
+        compilation: the compilation under way, or why there will be none.
     """
 
     __slots__ = (
-        "inputs", "keep", "nodes", "overwrites", "owned", "roots", "runs", "size", "steps",
+        "compilation", "compiled", "held", "inputs", "keep", "nodes", "overwrites", "owned",
+        "roots", "runs", "size", "steps",
     )  # fmt: skip
 
     def __init__(self, nodes: list[Node], size: int, held: tuple[bool, ...]) -> None:
         produced = {position for node in nodes for position in node.outputs}
         self.size = size
-        self.keep = [i for i in range(size) if held[i] and i in produced]
+        self.held = [i for i in range(size) if held[i]]
+        self.keep = [i for i in self.held if i in produced]
         self.nodes = _live(nodes, self.keep)
         read = {i for node in self.nodes for i in node.inputs if i >= 0}
         self.inputs = sorted(read - produced)
@@ -66,6 +71,8 @@ class Program:
         self.overwrites = False
         self.roots: dict[int, int] = {}
         self.steps: list[Any] | None = None
+        self.compiled: Any = None
+        self.compilation: Any = None
 
     def __str__(self) -> str:
         lines = [f"inputs {' '.join(f'%{i}' for i in self.inputs)}"]

@@ -13,8 +13,10 @@ from rushlight.engine.core.dtype import INTEGRAL, SCALAR_NAMES, bool_
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, composite, write
 from rushlight.engine.ir.samples import UNARY, S, t, ti
+from rushlight.engine.ir.scalar import maximum, minimum, where
 from rushlight.engine.ops.arithmetic_rules import Refusal, floats_only, guarded
 from rushlight.engine.ops.blend import choose, clip, keep_where, range_backward, where_op
+from rushlight.engine.ops.bodies import absolute
 from rushlight.engine.ops.elementwise import pointwise
 
 _SIGNED = {4: np.int32, 8: np.int64}
@@ -44,12 +46,14 @@ def _positive_gate(g: np.ndarray, result: np.ndarray) -> np.ndarray:
 relu_backward: Op = pointwise(
     "relu_backward(Tensor grad, Tensor result)",
     _positive_gate,
+    scalar=lambda g, result: where(result <= 0, 0, g),
     grad={"grad": lambda g, result: relu_backward(g, result)},
 )
 
 relu_op = pointwise(
     "relu(Tensor input)",
     lambda x: clip(x, 0, None),
+    scalar=lambda x: where(x < 0, 0, x),
     infer=guarded(
         1,
         boolean=(RuntimeError, "Boolean inputs not supported for relu"),
@@ -107,6 +111,7 @@ def _leaky_backward(g: np.ndarray, x: np.ndarray, slope: float) -> np.ndarray:
 leaky_relu_backward: Op = pointwise(
     "leaky_relu_backward(Tensor grad, Tensor input, float negative_slope)",
     _leaky_backward,
+    scalar=lambda g, x, slope: where(x > 0, g, g * slope),
     grad={
         "grad": lambda g, input, negative_slope: leaky_relu_backward(
             g, input, negative_slope=negative_slope
@@ -123,6 +128,7 @@ def _leaky_op(name: str, grad_name: str) -> Any:
     return pointwise(
         f"{name}(Tensor input, float negative_slope)",
         _leaky,
+        scalar=lambda x, slope: where(x > 0, x, x * slope),
         infer=infer,
         grad={
             "input": lambda g, input, negative_slope: leaky_relu_backward(
@@ -165,6 +171,7 @@ def _prelu(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 prelu_op = pointwise(
     "prelu(Tensor input, Tensor weight)",
     _prelu,
+    scalar=lambda x, weight: where(x > 0, x, x * weight),
     infer=floats_only("prelu_cpu", 2),
     grad={
         "input": lambda g, input, weight: where_op(input > 0, g, weight * g),
@@ -235,6 +242,7 @@ def _hardtanh_infer(input: Meta, min_val: float, max_val: float) -> Meta:
 hardtanh_op = pointwise(
     "hardtanh(Tensor input, float min_val, float max_val)",
     lambda x, low, high: clip(x, x.dtype.type(low), x.dtype.type(high)),
+    scalar=lambda x, low, high: where(x < low, low, where(x > high, high, x)),
     infer=_hardtanh_infer,
     grad={
         "input": lambda g, input, min_val, max_val: range_backward(
@@ -300,6 +308,7 @@ def _threshold_backward(g: Any, x: Any, threshold: float) -> Any:
 threshold_backward: Op = pointwise(
     "threshold_backward(Tensor grad, Tensor input, float threshold)",
     _threshold_backward,
+    scalar=lambda g, x, threshold: where(x <= threshold, 0, g),
     grad={
         "grad": lambda g, input, threshold: threshold_backward(g, input, threshold=threshold)
     },
@@ -308,6 +317,7 @@ threshold_backward: Op = pointwise(
 threshold_op = pointwise(
     "threshold(Tensor input, float threshold, float value)",
     _threshold,
+    scalar=lambda x, threshold, value: where(x <= threshold, value, x),
     infer=lambda input, *_: guarded(1, boolean="threshold_cpu", complex="threshold_cpu")(input),
     grad={
         "input": lambda g, input, threshold: threshold_backward(g, input, threshold=threshold)
@@ -347,12 +357,14 @@ def _outside(x: Any, size: float) -> np.ndarray:
 shrink_backward: Op = pointwise(
     "shrink_backward(Tensor grad, Tensor input, float lambd)",
     lambda g, x, size: keep_where(_outside(x, size), g),
+    scalar=lambda g, x, size: where(absolute(x) <= size, 0, g),
     grad={"grad": lambda g, input, lambd: shrink_backward(g, input, lambd=lambd)},
 )
 
 hardshrink_op = pointwise(
     "hardshrink(Tensor input, float lambd)",
     lambda x, size: keep_where(_outside(x, size), x),
+    scalar=lambda x, size: where(absolute(x) <= size, 0, x),
     infer=lambda input, lambd: floats_only("hardshrink_cpu")(input),
     grad={"input": lambda g, input, lambd: shrink_backward(g, input, lambd=lambd)},
 )
@@ -388,6 +400,7 @@ def _softshrink_infer(input: Meta, lambd: float) -> Meta:
 softshrink_op = pointwise(
     "softshrink(Tensor input, float lambd)",
     lambda x, size: np.subtract(x, clip(x, -size, size)),
+    scalar=lambda x, size: x - minimum(maximum(x, -size), size),
     infer=_softshrink_infer,
     grad={"input": lambda g, input, lambd: shrink_backward(g, input, lambd=lambd)},
 )
@@ -406,87 +419,3 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     tensor([0.0000, 0.2000])
     """
     return softshrink_op.fixed(float(lambd))(input)
-
-
-# hardswish, hardsigmoid -------------------------------------------------------------------------
-
-
-def _hardswish(x: Any) -> Any:
-    made = np.add(x, 3, np.empty_like(x))
-    np.clip(made, 0, 6, out=made)
-    np.multiply(made, x, made)
-    return np.divide(made, 6, made)
-
-
-def _hardswish_backward(g: Any, x: Any) -> Any:
-    slope = np.divide(x, 3, np.empty_like(x))
-    np.add(slope, 0.5, slope)
-    slope = choose(np.asarray(np.abs(x) < 3), slope, (x >= 3).astype(x.dtype), x.dtype)
-    return np.multiply(slope, g)
-
-
-hardswish_backward: Op = pointwise(
-    "hardswish_backward(Tensor grad, Tensor input)",
-    _hardswish_backward,
-    grad={
-        "grad": lambda g, input: hardswish_backward(g, input),
-        "input": lambda g, grad, input: range_backward(
-            g * grad / 3, input, -3.0, 3.0, closed=False
-        ),
-    },
-)
-
-hardswish_op = pointwise(
-    "hardswish(Tensor input)",
-    _hardswish,
-    infer=floats_only("hardswish_cpu"),
-    grad={"input": lambda g, input: hardswish_backward(g, input)},
-)
-
-
-@composite(namespaces=("nn.functional",), samples=(*UNARY, S(t(9, low=-5.0, high=5.0))))
-def hardswish(input: Any, inplace: bool = False) -> Any:
-    """``input * relu6(input + 3) / 6``, see https://arxiv.org/abs/1905.02244.
-
-    Args:
-        input: a floating-point tensor.
-        inplace: write the result into ``input``.
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.hardswish(torch.tensor([-1.0, 3.0]))
-    tensor([-0.3333,  3.0000])
-    """
-    return finished(input, hardswish_op.quick(input), inplace, "hardswish_")
-
-
-#: PyTorch's gradient has this constant in single precision whatever the type.
-_SIXTH = float(np.float32(1 / 6))
-
-
-def _hardsigmoid(x: Any) -> Any:
-    made = np.add(x, 3, np.empty_like(x))
-    np.clip(made, 0, 6, out=made)
-    return np.divide(made, 6, made)
-
-
-hardsigmoid_op = pointwise(
-    "hardsigmoid(Tensor input)",
-    _hardsigmoid,
-    infer=floats_only("hardsigmoid_cpu"),
-    grad={"input": lambda g, input: range_backward(g * _SIXTH, input, -3.0, 3.0, closed=False)},
-)
-
-
-@composite(namespaces=("nn.functional",), samples=(*UNARY, S(t(9, low=-5.0, high=5.0))))
-def hardsigmoid(input: Any, inplace: bool = False) -> Any:
-    """``relu6(input + 3) / 6``.
-
-    Args:
-        input: a floating-point tensor.
-        inplace: write the result into ``input``.
-
-    >>> import rushlight as torch
-    >>> torch.nn.functional.hardsigmoid(torch.tensor([-4.0, 0.0]))
-    tensor([0.0000, 0.5000])
-    """
-    return finished(input, hardsigmoid_op.quick(input), inplace, "hardsigmoid_")

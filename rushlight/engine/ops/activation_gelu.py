@@ -11,6 +11,7 @@ import numpy as np
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t
+from rushlight.engine.ir.scalar import Expr, function
 from rushlight.engine.ops.arithmetic_power import square
 from rushlight.engine.ops.arithmetic_rules import floats_only
 from rushlight.engine.ops.elementwise import SAME, numpy_kernel, pointwise
@@ -96,6 +97,28 @@ def _gelu_backward_kernel(spec: Spec, approximate: str) -> Callable[..., Any]:
     return numpy_kernel(exact, SAME, 2)(spec)
 
 
+def _scalar_bend(x: Expr) -> Expr:
+    return function("tanh", (x * x * _KAPPA + 1) * x * _BETA)
+
+
+def _scalar_area(x: Expr) -> Expr:
+    return (function("erf", x * _ROOT_HALF) + 1) * 0.5
+
+
+def _scalar_gelu(x: Expr, approximate: str) -> Expr:
+    if approximate == "tanh":
+        return (_scalar_bend(x) + 1) * x * 0.5
+    return _scalar_area(x) * x
+
+
+def _scalar_gelu_backward(g: Expr, x: Expr, approximate: str) -> Expr:
+    if approximate == "tanh":
+        bend = _scalar_bend(x)
+        inner = (x * x * (3 * _KAPPA * _BETA) + _BETA) * x * (1 - bend * bend)
+        return (bend + 1 + inner) * 0.5 * g
+    return (function("exp", x * x * -0.5) * _DENSITY * x + _scalar_area(x)) * g
+
+
 def _gelu_second(g: Any, grad: Any, input: Any, approximate: str) -> Any:
     if approximate == "none":
         curve = exp(square(input) * -0.5) * (2 - square(input)) * _DENSITY
@@ -111,6 +134,7 @@ gelu_backward: Op = pointwise(
     "gelu_backward(Tensor grad, Tensor input, str approximate)",
     np.multiply,
     kernel=_gelu_backward_kernel,
+    scalar=_scalar_gelu_backward,
     grad={
         "grad": lambda g, input, approximate: gelu_backward(g, input, approximate=approximate),
         "input": _gelu_second,
@@ -129,6 +153,7 @@ gelu_op = pointwise(
     np.multiply,
     infer=_gelu_infer,
     kernel=_gelu_kernel,
+    scalar=_scalar_gelu,
     grad={
         "input": lambda g, input, approximate: gelu_backward(g, input, approximate=approximate)
     },

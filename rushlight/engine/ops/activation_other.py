@@ -11,12 +11,14 @@ from rushlight.engine.core.shape import normalize_dim, pointwise_strides
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, constant
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
+from rushlight.engine.ir.scalar import Expr, function
 from rushlight.engine.ops.activation import finished, rrelu_mean
 from rushlight.engine.ops.arithmetic import abs_
 from rushlight.engine.ops.arithmetic_rules import floats_only
 from rushlight.engine.ops.elementwise import numpy_compute, pointwise
 from rushlight.engine.ops.join import cat
 from rushlight.engine.ops.math import sigmoid as sigmoid_op, sigmoid_array, tanh as tanh_op
+from rushlight.engine.ops.places import Load, Place, as_result, below, divided, pick, plus
 from rushlight.engine.ops.random import default_engine
 
 # composites -------------------------------------------------------------------------------------
@@ -134,11 +136,29 @@ def _glu_second(g: Any, grad: Any, input: Any, dim: int) -> Any:
     return cat([g_gate * bend, bend * (g_first + g_gate * first * (1 - 2 * share))], dim)
 
 
+def _glu_element(load: Load, index: Place, spec: Spec, dim: int) -> Expr:
+    gate = list(index)
+    gate[dim] = plus(index[dim], spec.out.shape[dim])
+    return function("sigmoid", load(0, gate)) * load(0, index)
+
+
+def _glu_backward_element(load: Load, index: Place, spec: Spec, dim: int) -> Expr:
+    middle = spec.out.shape[dim] // 2
+    half, first, second = list(index), list(index), list(index)
+    to_first = below(index[dim], middle)
+    half[dim] = divided(index[dim], middle)[1]
+    first[dim], second[dim] = half[dim], plus(half[dim], middle)
+    share = function("sigmoid", load(1, second))
+    scaled = load(0, half) * share
+    return as_result(pick(to_first, scaled, (1 - share) * scaled * load(1, first)), spec)
+
+
 glu_backward = Op(
     "glu_backward(Tensor grad, Tensor input, int dim)",
     kind=OTHER,
     infer=lambda grad, input, dim: input.like(),
     kernel=_glu_backward_kernel,
+    element=_glu_backward_element,
     grad={"grad": _glu_second_grad, "input": _glu_second},
 )
 
@@ -147,6 +167,7 @@ glu_op = Op(
     kind=OTHER,
     infer=_glu_infer,
     kernel=_glu_kernel,
+    element=_glu_element,
     grad={"input": lambda g, input, dim: glu_backward(g, input, dim=dim)},
 )
 
@@ -178,6 +199,7 @@ def glu(input: Any, dim: int = -1) -> Any:
 rrelu_noise = pointwise(
     "rrelu_with_noise(Tensor input, Tensor noise)",
     np.multiply,
+    scalar=lambda x, noise: x * noise,
     infer=lambda input, noise: floats_only("rrelu_with_noise_out_cpu")(input).like(),
     grad={"input": lambda g, noise: g * noise},
 )

@@ -13,6 +13,7 @@ import numpy as np
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc
+from rushlight.engine.ir.scalar import Expr, function, minimum, where
 from rushlight.engine.ops.activation import finished
 from rushlight.engine.ops.arithmetic_power import square
 from rushlight.engine.ops.arithmetic_rules import floats_only
@@ -49,6 +50,18 @@ def _elu_backward(g: Any, x: Any, alpha: float, scale: float, input_scale: float
     return np.multiply(slope, g)
 
 
+def _scalar_elu(x: Expr, alpha: float, scale: float, input_scale: float) -> Expr:
+    low = function("expm1", x * input_scale) * (alpha * scale)
+    return where(x <= 0, low, x * scale)
+
+
+def _scalar_elu_backward(
+    g: Expr, x: Expr, alpha: float, scale: float, input_scale: float
+) -> Expr:
+    slope = function("exp", x * input_scale) * (input_scale * alpha * scale)
+    return where(x > 0, scale, slope) * g
+
+
 def _elu_second(
     g: Any, grad: Any, input: Any, alpha: float, scale: float, input_scale: float
 ) -> Any:
@@ -59,6 +72,7 @@ def _elu_second(
 elu_backward: Op = pointwise(
     "elu_backward(Tensor grad, Tensor input, float alpha, float scale, float input_scale)",
     _elu_backward,
+    scalar=_scalar_elu_backward,
     grad={
         "grad": lambda g, input, alpha, scale, input_scale: elu_backward(
             g, input, alpha=alpha, scale=scale, input_scale=input_scale
@@ -72,6 +86,7 @@ def _elu_op(name: str, grad_name: str) -> Any:
     return pointwise(
         f"{name}(Tensor input, float alpha, float scale, float input_scale)",
         _elu,
+        scalar=_scalar_elu,
         infer=lambda input, *_: floats_only("elu_cpu")(input),
         grad={
             "input": lambda g, input, alpha, scale, input_scale: elu_backward(
@@ -165,6 +180,11 @@ def _silu_backward(g: Any, x: Any) -> Any:
     return np.multiply(slope.conj() if slope.dtype.kind == "c" else slope, g, slope)
 
 
+def _scalar_silu_backward(g: Expr, x: Expr) -> Expr:
+    share = function("sigmoid", x)
+    return ((1 - share) * x + 1) * share * g
+
+
 def _silu_second(g: Any, grad: Any, input: Any) -> Any:
     share = sigmoid(input)
     curve = share * (1 - share) * (2 + input * (1 - 2 * share))
@@ -174,6 +194,7 @@ def _silu_second(g: Any, grad: Any, input: Any) -> Any:
 silu_backward: Op = pointwise(
     "silu_backward(Tensor grad, Tensor input)",
     _silu_backward,
+    scalar=_scalar_silu_backward,
     grad={
         "grad": lambda g, input: silu_backward(g, input.conj()),
         "input": _silu_second,
@@ -183,6 +204,7 @@ silu_backward: Op = pointwise(
 silu_op = pointwise(
     "silu(Tensor input)",
     _silu,
+    scalar=lambda x: function("sigmoid", x) * x,
     infer=lambda input: _silu_infer(input),
     grad={"input": lambda g, input: silu_backward(g, input)},
 )
@@ -240,6 +262,17 @@ def _mish_backward(g: Any, x: Any) -> Any:
     return np.multiply(slope, g, slope)
 
 
+def _scalar_bend(x: Expr) -> Expr:
+    grown = function("exp", minimum(x, _MISH_END))
+    bent = (grown + 2) * grown
+    return bent / (bent + 2)
+
+
+def _scalar_mish_backward(g: Expr, x: Expr) -> Expr:
+    bend = _scalar_bend(x)
+    return ((1 - bend * bend) * function("sigmoid", x) * x + bend) * g
+
+
 def _mish_second(g: Any, grad: Any, input: Any) -> Any:
     share = sigmoid(input)
     bend = mish_op(input) / input
@@ -250,12 +283,14 @@ def _mish_second(g: Any, grad: Any, input: Any) -> Any:
 mish_backward: Op = pointwise(
     "mish_backward(Tensor grad, Tensor input)",
     _mish_backward,
+    scalar=_scalar_mish_backward,
     grad={"grad": lambda g, input: mish_backward(g, input), "input": _mish_second},
 )
 
 mish_op = pointwise(
     "mish(Tensor input)",
     _mish,
+    scalar=lambda x: _scalar_bend(x) * x,
     infer=floats_only("mish_cpu"),
     grad={"input": lambda g, input: mish_backward(g, input)},
 )
@@ -297,6 +332,17 @@ def _softplus_backward(g: Any, x: Any, beta: float, threshold: float) -> Any:
     return choose(np.asarray(scaled > threshold), g, slope, x.dtype)
 
 
+def _scalar_softplus(x: Expr, beta: float, threshold: float) -> Expr:
+    scaled = x * beta
+    grown = function("log1p", function("exp", minimum(scaled, threshold))) / beta
+    return where(scaled > threshold, x, grown)
+
+
+def _scalar_softplus_backward(g: Expr, x: Expr, beta: float, threshold: float) -> Expr:
+    scaled = x * beta
+    return where(scaled > threshold, g, function("sigmoid", scaled) * g)
+
+
 def _softplus_second(g: Any, grad: Any, input: Any, beta: float, threshold: float) -> Any:
     share = sigmoid(input * beta)
     return where_op(input * beta > threshold, 0, g * grad * share * (1 - share) * beta)
@@ -305,6 +351,7 @@ def _softplus_second(g: Any, grad: Any, input: Any, beta: float, threshold: floa
 softplus_backward: Op = pointwise(
     "softplus_backward(Tensor grad, Tensor input, float beta, float threshold)",
     _softplus_backward,
+    scalar=_scalar_softplus_backward,
     grad={
         "grad": lambda g, input, beta, threshold: softplus_backward(
             g, input, beta=beta, threshold=threshold
@@ -316,6 +363,7 @@ softplus_backward: Op = pointwise(
 softplus_op = pointwise(
     "softplus(Tensor input, float beta, float threshold)",
     _softplus,
+    scalar=_scalar_softplus,
     infer=lambda input, *_: floats_only("softplus_cpu")(input),
     grad={
         "input": lambda g, input, beta, threshold: softplus_backward(
@@ -357,6 +405,10 @@ def _log_sigmoid_backward(g: Any, x: Any) -> Any:
     return np.multiply(made, g, made)
 
 
+def _scalar_log_sigmoid(x: Expr) -> Expr:
+    return minimum(x, 0) - function("log1p", function("exp", -function("abs", x)))
+
+
 def _log_sigmoid_second(g: Any, grad: Any, input: Any) -> Any:
     share = sigmoid(input)
     return -(g * grad * share * (1 - share))
@@ -365,12 +417,14 @@ def _log_sigmoid_second(g: Any, grad: Any, input: Any) -> Any:
 log_sigmoid_backward: Op = pointwise(
     "log_sigmoid_backward(Tensor grad, Tensor input)",
     _log_sigmoid_backward,
+    scalar=lambda g, x: function("sigmoid", -x) * g,
     grad={"grad": lambda g, input: log_sigmoid_backward(g, input), "input": _log_sigmoid_second},
 )
 
 log_sigmoid_op = pointwise(
     "log_sigmoid(Tensor input)",
     _log_sigmoid,
+    scalar=_scalar_log_sigmoid,
     infer=lambda input: floats_only("log_sigmoid_cpu")(input).like(),
     grad={"input": lambda g, input: log_sigmoid_backward(g, input)},
 )

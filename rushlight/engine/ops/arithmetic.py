@@ -11,14 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING, bool_
+from rushlight.engine.core.dtype import BOOL, FLOATING, bool_
+from rushlight.engine.ir import scalar
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Spec
 from rushlight.engine.ir.samples import BINARY, UNARY, S, t, tc, ti
 from rushlight.engine.ops.arithmetic_division import (
+    check_divisor,
+    dividend_signed_rest,
+    divisor_signed_rest,
     floor_divide_floats,
+    floor_quotient,
     fmod_floats,
     remainder_floats,
+    truncated_quotient,
 )
 from rushlight.engine.ops.arithmetic_rules import (
     NOT_IMPLEMENTED,
@@ -31,6 +37,7 @@ from rushlight.engine.ops.arithmetic_rules import (
     zero_division,
 )
 from rushlight.engine.ops.blend import where_op
+from rushlight.engine.ops.bodies import absolute, plus, times
 from rushlight.engine.ops.complex import real
 from rushlight.engine.ops.elementwise import (
     FLOAT,
@@ -66,6 +73,7 @@ def _sub_infer(input: Meta, other: Meta) -> Meta:
 add = pointwise(
     "add(Tensor input, Tensor other)",
     np.add,
+    scalar=plus,
     grad={"input": lambda g: g, "other": lambda g: g},
     commutative=True,
 )
@@ -73,6 +81,7 @@ add = pointwise(
 sub = pointwise(
     "sub(Tensor input, Tensor other)",
     np.subtract,
+    scalar=lambda x, other: x - other,
     infer=_sub_infer,
     grad={"input": lambda g: g, "other": lambda g: -g},
 )
@@ -80,6 +89,7 @@ sub = pointwise(
 rsub = pointwise(
     "rsub(Tensor input, Tensor other)",
     lambda x, y: np.subtract(y, x),
+    scalar=lambda x, other: other - x,
     infer=_sub_infer,
     grad={"input": lambda g: -g, "other": lambda g: g},
     grad_name=numbered("Rsub"),
@@ -88,6 +98,7 @@ rsub = pointwise(
 mul = pointwise(
     "mul(Tensor input, Tensor other)",
     np.multiply,
+    scalar=times,
     grad={"input": lambda g, other: g * other.conj(), "other": lambda g, input: g * input.conj()},
     commutative=True,
     samples=(*BINARY, S(ti(3, 2), t(2)), S(t(3), 2.5), S(tc(3), tc(3)), S(t(2), tc(3, 1))),
@@ -107,6 +118,7 @@ mul = pointwise(
 div = pointwise(
     "div(Tensor input, Tensor other)",
     np.divide,
+    scalar=lambda x, other: x / other,
     rule=FLOAT,
     grad={
         "input": lambda g, other: g / other.conj(),
@@ -158,6 +170,7 @@ add_scaled = pointwise(
     np.add,
     infer=_scaled_infer,
     kernel=_scaled(np.add),
+    scalar=lambda x, other, alpha: plus(x, times(other, alpha)),
     grad={"input": lambda g: g, "other": lambda g, alpha: g * conjugate(alpha)},
     grad_name="Add",
 )
@@ -173,6 +186,7 @@ sub_scaled = pointwise(
     np.subtract,
     infer=_sub_scaled_infer,
     kernel=_scaled(np.subtract),
+    scalar=lambda x, other, alpha: x - other * alpha,
     grad={"input": lambda g: g, "other": lambda g, alpha: -g * conjugate(alpha)},
     grad_name="Sub",
 )
@@ -183,6 +197,7 @@ rsub_scaled = pointwise(
     np.subtract,
     infer=_sub_scaled_infer,
     kernel=strong(lambda x, y, alpha: np.subtract(y, x * alpha), SAME, 3),
+    scalar=lambda x, other, alpha: other - x * alpha,
     grad={"input": lambda g, alpha: -g * conjugate(alpha), "other": lambda g: g},
     grad_name=lambda spec: f"RsubBackward{int(spec.inputs[1].weak)}",
 )
@@ -215,12 +230,14 @@ floor_divide = pointwise(
     np.floor_divide,
     infer=_no_kernel("div_floor_cpu"),
     kernel=_by_category(np.floor_divide, floor_divide_floats),
+    scalar=floor_quotient,
     grad={
         "input": not_differentiable("floor_divide"),
         "other": not_differentiable("floor_divide"),
     },
     grad_name=NOT_IMPLEMENTED,
     may_fail=True,
+    check=((1,), check_divisor),
     samples=(
         S(t(3, 4, grad=False), t(4, grad=False)),
         S(ti(3, 4), ti(4, low=1)),
@@ -246,9 +263,11 @@ div_floor = pointwise(
     np.floor_divide,
     infer=_no_kernel("div_floor_cpu"),
     kernel=_by_category(np.floor_divide, floor_divide_floats),
+    scalar=floor_quotient,
     grad={"input": no_gradient, "other": no_gradient},
     grad_name="DivBackward2",
     may_fail=True,
+    check=((1,), check_divisor),
 )
 
 div_trunc = pointwise(
@@ -256,9 +275,11 @@ div_trunc = pointwise(
     np.floor_divide,
     infer=_no_kernel("div_trunc_cpu"),
     kernel=_by_category(_trunc_divide_integers, lambda x, y: np.trunc(np.divide(x, y))),
+    scalar=truncated_quotient,
     grad={"input": no_gradient, "other": no_gradient},
     grad_name="DivBackward2",
     may_fail=True,
+    check=((1,), check_divisor),
 )
 
 def _remainder_share(g: Any, input: Any, other: Any) -> Any:
@@ -281,12 +302,14 @@ remainder = pointwise(
     np.remainder,
     infer=_no_kernel("remainder_cpu"),
     kernel=_by_category(np.remainder, remainder_floats),
+    scalar=divisor_signed_rest,
     grad={
         "input": lambda g: g,
         "other": lambda g, input, other: _remainder_share(g, input, other),
     },
     grad_name=numbered("Remainder", tensors=1, number=0),
     may_fail=True,
+    check=((1,), check_divisor),
     samples=_REMAINDERS,
     doc="""What is left of ``input`` after whole multiples of ``other``, with the divisor's sign.
 
@@ -306,12 +329,14 @@ fmod = pointwise(
     np.fmod,
     infer=_no_kernel("fmod_cpu"),
     kernel=_by_category(np.fmod, fmod_floats),
+    scalar=dividend_signed_rest,
     grad={
         "input": lambda g: g,
         "other": lambda g, input, other: -g * div_trunc(input, other),
     },
     grad_name=numbered("Fmod", tensors=1, number=0),
     may_fail=True,
+    check=((1,), check_divisor),
     samples=_REMAINDERS,
     doc="""What is left of ``input`` after whole multiples of ``other``, with the dividend's sign.
 
@@ -332,6 +357,7 @@ fmod = pointwise(
 neg = pointwise(
     "neg(Tensor input)",
     np.negative,
+    scalar=lambda x: -x,
     infer=guarded(
         1,
         boolean=(
@@ -357,6 +383,7 @@ neg = pointwise(
 abs_ = pointwise(
     "abs(Tensor input)",
     np.abs,
+    scalar=absolute,
     rule=REAL,
     infer=guarded(1, REAL, boolean="abs_cpu"),
     grad={"input": lambda g, input: g * input.sgn()},
@@ -382,9 +409,19 @@ def _sign(x: Any) -> Any:
     return np.subtract(above.view(np.int8), below.view(np.int8)).astype(x.dtype)
 
 
+def _scalar_sign(x: scalar.Expr) -> scalar.Expr:
+    if x.dtype.category == BOOL:
+        return x
+    zero = scalar.const(0, x.dtype)
+    return scalar.where(x > 0, 1, scalar.where(x < 0, -1, zero)) if x.dtype.is_signed else (
+        scalar.where(x > 0, 1, zero)
+    )
+
+
 sign = pointwise(
     "sign(Tensor input)",
     _sign,
+    scalar=_scalar_sign,
     infer=guarded(
         1,
         complex=(
@@ -419,6 +456,7 @@ def _sgn_gradient(g: Any, input: Any, result: Any) -> Any:
 sgn = pointwise(
     "sgn(Tensor input)",
     _sign,
+    scalar=_scalar_sign,
     grad={"input": _sgn_gradient},
     samples=(*UNARY, S(tc(3)), S(ti(4))),
     doc="""The sign, for complex numbers ``input / abs(input)`` (0 at 0).

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import BINARY, S, t, ti
+from rushlight.engine.ir.scalar import Expr, where
 from rushlight.engine.ops.arithmetic_rules import guarded, require_tensor
 from rushlight.engine.ops.blend import keep_where
-from rushlight.engine.ops.elementwise import broadcast_meta, pointwise
+from rushlight.engine.ops.bodies import larger, smaller
+from rushlight.engine.ops.elementwise import broadcast_meta, pointwise, result_type
 
 
 def _extreme_kernel(spec: Spec, largest: bool) -> Callable[..., Any]:
@@ -28,9 +31,21 @@ def _extreme_kernel(spec: Spec, largest: bool) -> Callable[..., Any]:
     return kernel
 
 
+def _share(g: Expr, x: Expr, y: Expr, largest: bool) -> Expr:
+    beaten = x < y if largest else x > y
+    return where(beaten, 0, where(x.eq(y), g * 0.5 if g.floating else g, g))
+
+
+def _share_types(metas: tuple[Meta, ...], attrs: tuple[Any, ...]) -> tuple[Any, ...]:
+    compared = result_type(metas[1:])
+    return None, compared, compared
+
+
 extreme_backward: Op = pointwise(
     "extreme_backward(Tensor grad, Tensor input, Tensor other, bool largest)",
     np.multiply,
+    scalar=_share,
+    compute=_share_types,
     infer=lambda grad, input, other, largest: broadcast_meta((grad, input, other), grad.dtype),
     kernel=_extreme_kernel,
     grad={
@@ -49,6 +64,7 @@ def _extreme(name: str, function: np.ufunc, largest: bool, doc: str) -> Any:
     op = pointwise(
         schema,
         function,
+        scalar=larger if largest else smaller,
         infer=guarded(2, complex=refusal),
         grad={
             "input": lambda g, input, other: share(g, input, other),

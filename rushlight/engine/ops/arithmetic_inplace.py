@@ -59,6 +59,7 @@ filled = Op(
     kind=POINTWISE,
     infer=lambda value, whole: whole,
     kernel=_filled_kernel,
+    scalar=lambda value, whole: value,
     grad={"value": lambda g: g.sum()},
     grad_name=numbered("Fill", tensors=3),
 )
@@ -99,6 +100,7 @@ def _filled_record(name: str, grad_name: Any) -> Op:
         kind=POINTWISE,
         infer=infer,
         kernel=lambda spec: _replace_kernel(spec),
+        scalar=lambda x, value: value,
         grad={"input": no_gradient, "value": lambda g: g.sum()},
         grad_name=grad_name,
     )

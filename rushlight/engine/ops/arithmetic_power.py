@@ -18,8 +18,10 @@ from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING, bool_
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
+from rushlight.engine.ir.scalar import Expr, const, function
 from rushlight.engine.ops.arithmetic_rules import no_gradient, numbered, plain, refuse
 from rushlight.engine.ops.blend import where_op
+from rushlight.engine.ops.bodies import applied
 from rushlight.engine.ops.elementwise import FLOAT, SAME, infer_rule, numpy_kernel, pointwise
 
 POSITIVE: Final = (
@@ -106,6 +108,31 @@ def _power_kernel(spec: Spec) -> Callable[..., Any]:
     return numpy_kernel(_integer_power, SAME, 2)(spec)
 
 
+def _scalar_power(x: Expr, exponent: Expr) -> Expr | None:
+    if x.dtype.category == BOOL:
+        return x | ~exponent
+    return function("pow", x, exponent) if x.floating else None  # integers would need a loop
+
+
+def _scalar_fixed_power(x: Expr, exponent: float) -> Expr:
+    """The same multiplications as ``fixed_power``."""
+    if exponent == 0 or x.dtype.category == BOOL:
+        return const(1, x.dtype) if exponent == 0 else x
+    size = abs(exponent)
+    found = None if size == int(size) else function("sqrt", x)
+    if size == 1.5:
+        assert found is not None
+        found = found * x
+    square, left = x, 0 if found is not None else int(size)
+    while left:
+        if left & 1:
+            found = square if found is None else found * square
+        left >>= 1
+        square = square * square
+    assert found is not None
+    return found if exponent > 0 else 1 / found
+
+
 def _reciprocal(x: Any) -> Any:
     return np.divide(1, x, x if isinstance(x, np.ndarray) else None)
 
@@ -151,6 +178,7 @@ pow_op = pointwise(
     np.power,
     infer=_power_infer,
     kernel=_power_kernel,
+    scalar=_scalar_power,
     grad={"input": _base_gradient, "other": _exponent_gradient},
     grad_name=numbered("Pow", tensors=1, number=0, first=2),
 )
@@ -175,6 +203,7 @@ pow_fixed = pointwise(
     fixed_power,
     infer=lambda input, exponent: infer_rule(SAME, 1)(input),
     kernel=_fixed_kernel,
+    scalar=_scalar_fixed_power,
     grad={"input": _fixed_gradient},
     grad_name="PowBackward0",
 )
@@ -272,6 +301,7 @@ def square(input: Any) -> Any:
 sqrt = pointwise(
     "sqrt(Tensor input)",
     np.sqrt,
+    scalar=applied("sqrt"),
     rule=FLOAT,
     grad={"input": lambda g, result: g / (result * 2).conj()},
     samples=(*POSITIVE, S(ti(4, low=0)), S(tc(3))),
@@ -287,6 +317,7 @@ sqrt = pointwise(
 rsqrt = pointwise(
     "rsqrt(Tensor input)",
     lambda x: _reciprocal(np.sqrt(x)),
+    scalar=lambda x: 1 / function("sqrt", x),
     rule=FLOAT,
     grad={"input": lambda g, result: g * (power(result, 3) * -0.5).conj()},
     samples=(*POSITIVE, S(ti(4, low=1, high=9)), S(tc(3, low=0.5))),
@@ -302,6 +333,7 @@ rsqrt = pointwise(
 reciprocal = pointwise(
     "reciprocal(Tensor input)",
     np.reciprocal,
+    scalar=lambda x: 1 / x,
     rule=FLOAT,
     grad={"input": lambda g, result: -g * power(result, 2).conj()},
     samples=(*POSITIVE, S(ti(4, low=1, high=9)), S(tc(3, low=0.5))),

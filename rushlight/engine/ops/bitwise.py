@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import and_, or_, xor
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.ir.op import composite
 from rushlight.engine.ir.samples import S, tb, ti
+from rushlight.engine.ir.scalar import Expr, where
 from rushlight.engine.ops.arithmetic_rules import example, guarded, require_tensor
 from rushlight.engine.ops.elementwise import pointwise
 
@@ -25,6 +27,7 @@ def _whole(count: int, name: str, boolean: bool = True) -> Any:
 bitwise_and = pointwise(
     "bitwise_and(Tensor input, Tensor other)",
     np.bitwise_and,
+    scalar=and_,
     infer=_whole(2, "bitwise_and_cpu"),
     samples=_BITS,
     commutative=True,
@@ -36,6 +39,7 @@ bitwise_and = pointwise(
 bitwise_or = pointwise(
     "bitwise_or(Tensor input, Tensor other)",
     np.bitwise_or,
+    scalar=or_,
     infer=_whole(2, "bitwise_or_cpu"),
     samples=_BITS,
     commutative=True,
@@ -47,6 +51,7 @@ bitwise_or = pointwise(
 bitwise_xor = pointwise(
     "bitwise_xor(Tensor input, Tensor other)",
     np.bitwise_xor,
+    scalar=xor,
     infer=_whole(2, "bitwise_xor_cpu"),
     samples=_BITS,
     commutative=True,
@@ -58,6 +63,7 @@ bitwise_xor = pointwise(
 bitwise_not = pointwise(
     "bitwise_not(Tensor input)",
     np.invert,
+    scalar=lambda x: ~x,
     infer=_whole(1, "bitwise_not_cpu"),
     samples=(S(ti(3, 4)), S(tb(3)), S(ti(0))),
     doc="All bits turned over; for booleans the logical not."
@@ -65,9 +71,27 @@ bitwise_not = pointwise(
     **_FACE,
 )
 
+def _within(x: Expr, places: Expr) -> Expr:
+    """Whether so many places are fewer than the type has."""
+    found = places < 8 * x.dtype.itemsize
+    return found & (places >= 0) if x.dtype.is_signed else found
+
+
+def _shifted_left(x: Expr, places: Expr) -> Expr:
+    inside = _within(x, places)
+    return where(inside, x << where(inside, places, 0), 0)
+
+
+def _shifted_right(x: Expr, places: Expr) -> Expr:
+    inside, last = _within(x, places), 8 * x.dtype.itemsize - 1
+    found = x >> where(inside, places, last)
+    return found if x.dtype.is_signed else where(inside, found, 0)
+
+
 bitwise_left_shift = pointwise(
     "bitwise_left_shift(Tensor input, Tensor other)",
     np.left_shift,
+    scalar=_shifted_left,
     infer=_whole(2, "lshift_cpu", boolean=False),
     samples=_SHIFTS,
     doc="The bits moved ``other`` places up."
@@ -78,6 +102,7 @@ bitwise_left_shift = pointwise(
 bitwise_right_shift = pointwise(
     "bitwise_right_shift(Tensor input, Tensor other)",
     np.right_shift,
+    scalar=_shifted_right,
     infer=_whole(2, "rshift_cpu", boolean=False),
     samples=_SHIFTS,
     doc="The bits moved ``other`` places down; the sign stays."

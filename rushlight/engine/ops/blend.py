@@ -10,7 +10,9 @@ import numpy as np
 from rushlight.engine.core.dtype import COMPLEX, SCALAR_NAMES, bool_, uint8
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import POINTWISE, Op, Spec
+from rushlight.engine.ir.scalar import Expr, where
 from rushlight.engine.ops.arithmetic_rules import numbered, plain, refuse
+from rushlight.engine.ops.bodies import comparable, larger, smaller
 from rushlight.engine.ops.elementwise import (
     broadcast_meta,
     converter,
@@ -95,6 +97,8 @@ where_op: Op = Op(
     kind=POINTWISE,
     infer=_where_infer,
     kernel=_where_kernel,
+    scalar=where,
+    compute=lambda metas, attrs: (bool_, *[result_type(metas[1:])] * 2),
     grad={
         "input": lambda g, condition: where_op(condition, g, 0),
         "other": lambda g, condition: where_op(condition, 0, g),
@@ -181,11 +185,27 @@ def _range_kernel(spec: Spec, closed: bool) -> Callable[..., np.ndarray]:
     return kernel
 
 
+def _scalar_range(
+    g: Expr, x: Expr, low: Expr | None, high: Expr | None, closed: bool
+) -> Expr:
+    inside = None
+    for bound, above in ((low, True), (high, False)):
+        if bound is not None:
+            first, second = comparable(x, bound)
+            if not above:
+                first, second = second, first
+            kept = first >= second if closed else first > second
+            inside = kept if inside is None else inside & kept
+    assert inside is not None
+    return where(inside, g, 0)
+
+
 range_backward: Op = Op(
     "range_backward(Tensor grad, Tensor input, Tensor? min, Tensor? max, bool closed)",
     kind=POINTWISE,
     infer=lambda grad, input, min, max, closed: broadcast_meta((grad, input), grad.dtype),
     kernel=_range_kernel,
+    scalar=_scalar_range,
     grad={
         "grad": lambda g, input, min, max, closed: range_backward(
             g, input, _bound(min), _bound(max), closed=closed
@@ -223,12 +243,24 @@ def _max_gradient(g: Any, input: Any, min: Any, max: Any) -> Any:
     return where_op(above if min is None else above | (max < _bound(min)), g, 0)
 
 
+def _scalar_clamp(x: Expr, low: Expr | None, high: Expr | None) -> Expr:
+    if low is not None:
+        x = larger(x, low)
+    return x if high is None else smaller(x, high)
+
+
+def _clamp_type(metas: tuple[Meta | None, ...], attrs: tuple[Any, ...]) -> Any:
+    return result_type([m for m in metas if m is not None])
+
+
 def _clamp_record(name: str, grad_name: Any) -> Op:
     return Op(
         f"{name}(Tensor input, Tensor? min, Tensor? max)",
         kind=POINTWISE,
         infer=_clamp_infer,
         kernel=_clamp_kernel,
+        scalar=_scalar_clamp,
+        compute=_clamp_type,
         grad={"input": _clamp_gradient, "min": _min_gradient, "max": _max_gradient},
         grad_name=grad_name,
     )

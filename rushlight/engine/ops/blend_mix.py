@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from rushlight.engine.core.dtype import C_NAMES, COMPLEX, FLOATING, bool_, int16
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, Sample, t, tc, ti
+from rushlight.engine.ir.scalar import Expr, function, where
 from rushlight.engine.ops.arithmetic_rules import conjugate, numbered, plain, refuse
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import (
@@ -54,6 +56,12 @@ def _mix(x: Any, y: Any, weight: Any) -> Any:
     return np.where(near_start, x + weight * step, y - step * (1 - weight))
 
 
+def _scalar_mix(x: Expr, y: Expr, weight: Expr) -> Expr:
+    step = y - x
+    near_start = function("abs", weight) < 0.5
+    return where(near_start, x + weight * step, y - step * (1 - weight))
+
+
 def _lerp_kernel(spec: Spec) -> Callable[..., Any]:
     inner = numpy_kernel(_mix, SAME, 3)(spec)
     input, _, weight = spec.inputs
@@ -80,6 +88,8 @@ lerp_op = pointwise(
     _mix,
     infer=_lerp_infer,
     kernel=_lerp_kernel,
+    scalar=_scalar_mix,
+    compute=lambda metas, attrs: metas[0].dtype,
     grad={
         "input": lambda g, weight: g * (1 - conjugate(weight)),
         "end": lambda g, weight: g * conjugate(weight),
@@ -156,14 +166,15 @@ def _added(combine: np.ufunc) -> Callable[[Spec], Callable[..., Any]]:
     def prepare(spec: Spec) -> Callable[..., Any]:
         compute = numpy_compute(spec.out.dtype)
         tensors = [m for m in spec.inputs[:3] if m is not None]
+        if spec.out.dtype.category < FLOATING:  # the number loses what follows its point
+            return lambda *arrays: np.asarray(
+                fused(*[np.asarray(array).astype(compute) for array in arrays])
+            )
         if any(m.dtype is not spec.out.dtype for m in tensors) or compute != spec.out.dtype.numpy:
             inner = numpy_kernel(fused, SAME, 4)
             return inner(spec)
         if not spec.out.ndim:
             return lambda *arrays: np.asarray(fused(*arrays), compute)
-        value = spec.inputs[3]
-        if value is not None and spec.out.dtype.category < FLOATING <= value.dtype.category:
-            return lambda x, y, z, value: fused(x, y, z, compute.type(value))
 
         def kernel(x: Any, y: Any, z: Any, value: Any) -> Any:
             return fused(x, y, z, value)
@@ -180,6 +191,8 @@ addcmul_op = pointwise(
     np.add,
     infer=_addcmul_infer,
     kernel=_added(np.multiply),
+    scalar=lambda x, y, z, value: x + y * z * value,
+    compute=lambda metas, attrs: result_type(metas[:3]),
     grad={
         "input": lambda g: g,
         "tensor1": lambda g, tensor2, value: g * (tensor2 * plain(value)).conj(),
@@ -192,6 +205,8 @@ addcdiv_op = pointwise(
     np.add,
     infer=_addcdiv_infer,
     kernel=_added(np.divide),
+    scalar=lambda x, y, z, value: x + y / z * value,
+    compute=lambda metas, attrs: result_type(metas[:3]),
     grad={
         "input": lambda g: g,
         "tensor1": lambda g, tensor2, value: g * conjugate(value) / tensor2.conj(),
@@ -296,11 +311,29 @@ def _nan_to_num_kernel(spec: Spec, *values: Any) -> Callable[..., Any]:
     return lambda x: np.asarray(_replace(x, *values))
 
 
+def _nan_to_num_element(
+    load: Callable[..., Expr],
+    index: Any,
+    spec: Spec,
+    nan: float | None,
+    posinf: float | None,
+    neginf: float | None,
+) -> Expr:
+    x = load(0, index)
+    if not x.floating:
+        return x
+    largest = float(ml_dtypes.finfo(spec.out.dtype.numpy).max)
+    above = where(x.eq(math.inf), largest if posinf is None else posinf, x)
+    found = where(x.eq(-math.inf), -largest if neginf is None else neginf, above)
+    return where(function("isnan", x), nan or 0.0, found)
+
+
 nan_to_num_op = pointwise(
     "nan_to_num(Tensor input, float? nan, float? posinf, float? neginf)",
     _replace,
     infer=lambda input, *_: broadcast_meta((input,), input.dtype),
     kernel=_nan_to_num_kernel,
+    element=_nan_to_num_element,
     grad={
         "input": lambda g, input: where_op(isfinite(input), g, 0)
         if input.dtype.category != COMPLEX

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import and_, or_, xor
 from typing import Any
 
 import numpy as np
 
 from rushlight.engine.ir.op import Op, composite
 from rushlight.engine.ir.samples import BINARY, S, t, tb, tc, ti
+from rushlight.engine.ir.scalar import Expr
 from rushlight.engine.ops.arithmetic_rules import example, guarded, require_tensor
+from rushlight.engine.ops.bodies import true
 from rushlight.engine.ops.elementwise import COMPARE, pointwise
 
 _SAMPLES = (*BINARY, S(ti(3, 2), t(2)), S(ti(4), 1), S(ti(4), 1.5), S(tb(3), tb(3)))
@@ -25,6 +28,7 @@ def _compare(name: str, function: np.ufunc, alias: str, words: str, shown: str) 
     op = pointwise(
         f"{name}(Tensor input, Tensor other)",
         function,
+        scalar=getattr(Expr, name if name in ("eq", "ne") else f"__{name}__"),
         rule=COMPARE,
         infer=guarded(2, COMPARE, complex=f"{name}_cpu" if ordered else None),
         samples=_SAMPLES if ordered else (*_SAMPLES, S(tc(3), tc(3)), S(tc(3), t(3))),
@@ -63,6 +67,7 @@ _LOGIC = (S(t(3, 4), t(4)), S(ti(3), t(3)), S(tb(3), tb(3)), S(tb(2, 1), tb(3)),
 logical_not = pointwise(
     "logical_not(Tensor input)",
     np.logical_not,
+    scalar=lambda x: ~true(x),
     rule=COMPARE,
     samples=(S(t(3)), S(ti(3)), S(tb(3)), S(tb(0)), S(tc(2))),
     namespaces=("torch",),
@@ -72,9 +77,15 @@ logical_not = pointwise(
 )
 
 
-def _logic(name: str, function: np.ufunc, words: str, shown: str) -> Callable[..., Any]:
+def _logic(
+    name: str, function: np.ufunc, combine: Callable[[Expr, Expr], Expr], words: str, shown: str
+) -> Callable[..., Any]:
     op = pointwise(
-        f"{name}(Tensor input, Tensor other)", function, rule=COMPARE, commutative=True
+        f"{name}(Tensor input, Tensor other)",
+        function,
+        scalar=lambda x, other: combine(true(x), true(other)),
+        rule=COMPARE,
+        commutative=True,
     )
 
     def call(input: Any, other: Any) -> Any:
@@ -89,8 +100,12 @@ def _logic(name: str, function: np.ufunc, words: str, shown: str) -> Callable[..
     return composite(name=name, method=True, samples=_LOGIC)(call)
 
 
-logical_and = _logic("logical_and", np.logical_and, "both are true", "tensor([ True, False])")
-logical_or = _logic("logical_or", np.logical_or, "one of them is true", "tensor([True, True])")
+logical_and = _logic(
+    "logical_and", np.logical_and, and_, "both are true", "tensor([ True, False])"
+)
+logical_or = _logic(
+    "logical_or", np.logical_or, or_, "one of them is true", "tensor([True, True])"
+)
 logical_xor = _logic(
-    "logical_xor", np.logical_xor, "exactly one of them is true", "tensor([False,  True])"
+    "logical_xor", np.logical_xor, xor, "exactly one of them is true", "tensor([False,  True])"
 )

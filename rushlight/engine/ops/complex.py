@@ -17,6 +17,7 @@ from rushlight.engine.core.dtype import (
 from rushlight.engine.ir.graph import Meta, TensorBase, strided_meta
 from rushlight.engine.ir.op import VIEW, Op, Spec, composite, write
 from rushlight.engine.ir.samples import S, Sample, t, tc, ti
+from rushlight.engine.ir.scalar import function, where
 from rushlight.engine.ops.arithmetic_rules import no_gradient, require_tensor
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import FLOAT, REAL, broadcast_meta, infer_rule, pointwise
@@ -395,6 +396,7 @@ def _angle_gradient(g: Any, input: Any) -> Any:
 angle = pointwise(
     "angle(Tensor input)",
     _angle,
+    scalar=lambda x: where(x < 0, np.pi, where(function("isnan", x), x, 0.0)),
     rule=FLOAT,
     infer=lambda input: infer_rule(REAL if input.dtype.is_complex else FLOAT, 1)(input),
     grad={"input": _angle_gradient},

@@ -13,14 +13,17 @@ from rushlight.engine.core.shape import contiguous_strides
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import OTHER, POINTWISE, Op, composite
 from rushlight.engine.ir.samples import UNARY, ErrorSample, S, t, tb, tc, ti
+from rushlight.engine.ops.bodies import same
 from rushlight.engine.ops.elementwise import broadcast_meta
 from rushlight.engine.ops.view import as_layout, to_dtype, zeros
+from rushlight.engine.ops.view_elements import second_input
 
 clone_op = Op(
     "clone_(Tensor input)",
     kind=POINTWISE,
     infer=lambda input: broadcast_meta((input,), input.dtype),
     kernel=lambda spec: lambda x: np.array(x, order="K"),
+    scalar=same,
     grad={"input": lambda g: g},
     grad_name="Clone",
 )
@@ -35,6 +38,7 @@ copy_into = Op(
     kind=OTHER,
     infer=_copy_infer,
     kernel=lambda spec: lambda input, source: source,
+    element=second_input,
     grad={
         "input": lambda g: zeros(shape=tuple(g.shape), dtype=g.dtype),
         "source": lambda g: g,

@@ -29,9 +29,10 @@ def _refuse_integers(input: Any) -> None:
 
 
 def _drop(input: Any, p: float, training: bool, inplace: bool, shape: Shape) -> Any:
-    if not training or p == 0 or input.numel() == 0:
+    if not training or p == 0 or input._value.meta.numel == 0:
         return input
-    _refuse_integers(input)
+    if input._value.meta.dtype.category < FLOATING:
+        _refuse_integers(input)
     factors = dropout_factors(input, shape, p) if p < 1 else input.new_zeros(())
     return input.mul_(factors) if inplace else input * factors
 
@@ -76,7 +77,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     tensor([1., 1.])
     """
     _check(p)
-    return _drop(input, p, training, inplace, tuple(input.shape))
+    return _drop(input, p, training, inplace, input._value.meta.shape)
 
 
 @composite(

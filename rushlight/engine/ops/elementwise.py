@@ -213,4 +213,5 @@ def pointwise(
     count = schema.count("Tensor")
     record.setdefault("infer", infer_rule(rule, count))
     record.setdefault("kernel", numpy_kernel(function, rule, count))
+    record.setdefault("compute", lambda metas, attrs: compute_dtype(metas, rule))
     return Op(schema, kind=POINTWISE, **record)

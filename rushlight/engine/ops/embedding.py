@@ -10,9 +10,13 @@ import numpy as np
 from rushlight.engine.core.dtype import SCALAR_NAMES, int32, int64
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.ir.loops import computing
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
+from rushlight.engine.ir.scalar import Expr, where
 from rushlight.engine.ops.elementwise import numpy_compute
+from rushlight.engine.ops.places import Load, Part, Place, whole_number
+from rushlight.engine.ops.written_out import Build, narrowed, usable, widened
 
 Array = np.ndarray
 
@@ -58,6 +62,17 @@ def _kernel(spec: Spec, padding: int, by_frequency: bool) -> Callable[[Array, Ar
     return call
 
 
+def _check(spec: Spec, *attrs: Any) -> Callable[[Array], None]:
+    table = spec.inputs[1]
+    assert table is not None
+    rows = table.shape[0]
+    return lambda indices: check_rows(indices, rows)
+
+
+def _element(load: Load, index: Place, spec: Spec, *attrs: Any) -> Expr:
+    return load(1, [whole_number(load(0, index[:-1])), index[-1]])
+
+
 def _grad_kernel(
     spec: Spec, shape: Shape, padding: int, by_frequency: bool
 ) -> Callable[[Array, Array], Array]:
@@ -84,6 +99,42 @@ def _grad_kernel(
     return call
 
 
+def _added_at(
+    load: Load, index: Place, spec: Spec, shape: Shape, padding: int, by_frequency: bool
+) -> tuple[list[Part], Expr]:
+    """The row a gradient is added to, and that gradient; nothing to the row ``padding``."""
+    row = whole_number(load(1, index[:-1]))
+    g = load(0, index)
+    return [row, index[-1]], g if padding < 0 else where(row.eq(padding), 0, g)
+
+
+_added_at.domain = 0  # type: ignore[attr-defined]
+
+
+def _by_frequency(
+    build: Build, g: Any, indices: Any, shape: Shape, padding: int, by_frequency: bool
+) -> Any:
+    """Gradients divided by how often their row was asked for, then added up."""
+    if not by_frequency or not usable(g, indices):
+        return None
+    ones = build("ones_", shape=(*indices.meta.shape, 1), dtype=computing(g.meta.dtype))
+    counts = build(
+        "embedding_grad", ones, indices, shape=(shape[0], 1), padding=-1, by_frequency=False
+    )
+    often = build("embedding_", indices, counts, padding=-1, by_frequency=False)
+    found = g.meta.dtype
+    shares = narrowed(build, build("div", widened(build, g), often), found)
+    return build(
+        "embedding_grad", shares, indices, shape=shape, padding=padding, by_frequency=False
+    )
+
+
+def _grad_check(
+    spec: Spec, shape: Shape, padding: int, by_frequency: bool
+) -> Callable[[Array], None]:
+    return lambda indices: check_rows(indices, shape[0])
+
+
 def _again(g: Any, indices: Any, padding: int, by_frequency: bool) -> Any:
     """The gradient of the gradient: the rows again, those that count."""
     made = embedding_op(indices, g, padding=padding, by_frequency=by_frequency)
@@ -99,6 +150,8 @@ embedding_op = Op(
     kind=GATHER,
     infer=_infer,
     kernel=_kernel,
+    element=_element,
+    check=((0,), _check),
     grad={
         "weight": lambda g, indices, weight_meta, padding, by_frequency: embedding_grad(
             g, indices, shape=tuple(weight_meta.shape), padding=padding, by_frequency=by_frequency
@@ -113,6 +166,10 @@ embedding_grad: Op = Op(
     kind=GATHER,
     infer=lambda g_out, indices, shape, padding, by_frequency: make_meta(shape, g_out.dtype),
     kernel=_grad_kernel,
+    scatter=_added_at,
+    decompose=_by_frequency,
+    check=((1,), _grad_check),
+    may_fail=True,
     grad={"g_out": _again},
     grad_name="EmbeddingDenseBackwardBackward0",
 )

@@ -13,7 +13,9 @@ from rushlight.engine.core.shape import Shape, broadcast_shapes, normalize_dim
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
+from rushlight.engine.ir.scalar import Expr
 from rushlight.engine.ops.index import add_rows, within
+from rushlight.engine.ops.places import Load, Place, whole_number
 from rushlight.engine.ops.view import expand, numpy_sum
 
 Array = np.ndarray
@@ -114,11 +116,44 @@ def _kernel(spec: Spec, dim: int) -> Callable[..., Array]:
     return call
 
 
+def _check(spec: Spec, dim: int) -> Callable[[Array], None]:
+    source = spec.inputs[0]
+    assert source is not None
+    size = full_shape(source)[dim]
+    return lambda index: check_bounds(index, dim, size)
+
+
+def _element(load: Load, index: Place, spec: Spec, dim: int) -> Expr:
+    source = spec.inputs[0]
+    assert source is not None
+    place = list(index) or [0]
+    place[dim] = whole_number(load(1, index))
+    return load(0, place if source.ndim else ())
+
+
+def _embed_at(
+    load: Load, index: Place, spec: Spec, shape: Shape, dim: int
+) -> tuple[list[Any], Expr]:
+    """Where the gradient of an element that was gathered is added, and that gradient."""
+    place = list(index) or [0]
+    place[dim] = whole_number(load(1, index))
+    return place if shape else [], load(0, index)
+
+
+_embed_at.domain = 0  # type: ignore[attr-defined]
+
+
+def _embed_check(spec: Spec, shape: Shape, dim: int) -> Callable[[Array], None]:
+    return lambda index: check_bounds(index, dim, (shape or (1,))[dim])
+
+
 gather_op = Op(
     "gather(Tensor input, Tensor index, int dim)",
     kind=GATHER,
     infer=_infer,
     kernel=_kernel,
+    element=_element,
+    check=((1,), _check),
     grad={
         "input": lambda g, index, input_meta, dim: gather_embed(
             g, index, shape=tuple(input_meta.shape), dim=dim
@@ -148,7 +183,10 @@ gather_embed: Op = Op(
     kind=GATHER,
     infer=lambda input, index, shape, dim: make_meta(shape, input.dtype),
     kernel=_embed_kernel,
+    scatter=_embed_at,
+    check=((1,), _embed_check),
     grad={"input": lambda g, index, dim: gather_op(g, index, dim=dim)},
+    may_fail=True,
     grad_name="ScatterAdd",
 )
 

@@ -17,9 +17,9 @@ from rushlight.engine.ir.program import Program
 
 Array = np.ndarray
 
-#: Elements worked on at a time, so that a rule's temporaries stay in the cache (LitMNIST's Adam:
-#: 255 us at 2^13, 213 at 2^14).
-CHUNK = 1 << 14
+#: Elements worked on at a time, so that a rule's temporaries stay in the cache (a million elements of
+#: Adam: 3.0 ms at 2^13, 2.4 at 2^14, 1.9 at 2^15, 1.8 at 2^16).
+CHUNK = 1 << 16
 
 #: Rows of at most so many elements are packed together: a NumPy call costs more than their work.
 SMALL = 1 << 12
@@ -99,11 +99,11 @@ class RowRule:
                 environment[position] = array[piece]
             for kernel, inputs, first, slot in pieces:
                 arguments = [environment[i] for i in inputs]
-                if slot >= 0:
-                    arguments.append(scratch[slot][:size])
-                elif slot < -1:
-                    arguments.append(outs[-2 - slot][piece])
-                environment[first] = kernel(*arguments)
+                if slot == -1:
+                    environment[first] = kernel(*arguments)
+                else:
+                    target = scratch[slot][:size] if slot >= 0 else outs[-2 - slot][piece]
+                    environment[first] = kernel(*arguments, out=target)
             for out, position in zip(outs, self.outputs, strict=True):
                 if position not in self.direct:
                     out[piece] = environment[position]

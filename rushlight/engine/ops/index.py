@@ -19,7 +19,9 @@ from rushlight.engine.core.shape import (
 from rushlight.engine.ir.buffers import copy_strided, settle
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import GATHER, Op, Spec
+from rushlight.engine.ir.scalar import Expr
 from rushlight.engine.ops.elementwise import broadcast_meta
+from rushlight.engine.ops.places import Load, Part, Place, broadcast, wrapped
 from rushlight.engine.ops.view import numpy_sum
 
 Array = np.ndarray
@@ -145,6 +147,66 @@ def _kernel_index(spec: Spec, *attrs: Any) -> Kernel:
     return pick
 
 
+def _check_index(spec: Spec, *attrs: Any) -> Callable[..., None]:
+    dims: Shape = attrs[-1]
+    source, empty = spec.inputs[0], not spec.out.numel
+    assert source is not None
+    shape = tuple(source.shape)
+
+    def check(*indices: Array) -> None:
+        for index, dim in zip(indices, dims, strict=True):
+            if empty or not index.size:
+                return
+            if index.max() >= shape[dim] or index.min() < -shape[dim]:
+                raise out_of_bounds(indices, shape, dims)
+
+    return check
+
+
+def _named_place(load: Load, index: Place, spec: Spec, shape: Shape, dims: Shape) -> list[Part]:
+    """Where in an array of shape ``shape`` the element at ``index`` of what is picked stands."""
+    indices = _present(spec.inputs[1:])
+    start, count = _place(dims), len(_index_shape(indices))
+    common, kept = index[start : start + count], [*index[:start], *index[start + count :]]
+    place: list[Part] = []
+    for axis, size in enumerate(shape):
+        if axis in dims:
+            number = dims.index(axis)
+            named = load(1 + number, broadcast(common, indices[number].shape))
+            place.append(wrapped(named, size))
+        else:
+            place.append(kept.pop(0))
+    return place
+
+
+def _index_element(load: Load, index: Place, spec: Spec, *attrs: Any) -> Expr:
+    source = spec.inputs[0]
+    assert source is not None
+    return load(0, _named_place(load, index, spec, tuple(source.shape), attrs[-1]))
+
+
+def _embed_at(
+    load: Load, index: Place, spec: Spec, *attrs: Any
+) -> tuple[list[Part], Expr]:
+    """Where the gradient of a picked element is added, and that gradient."""
+    return _named_place(load, index, spec, tuple(spec.out.shape), attrs[-1]), load(0, index)
+
+
+_embed_at.domain = 0  # type: ignore[attr-defined]
+
+
+def _check_embed(spec: Spec, *attrs: Any) -> Callable[..., None]:
+    dims, shape = attrs[-1], tuple(spec.out.shape)
+    number = len(_present(spec.inputs[1:]))
+
+    def check(*indices: Array) -> None:
+        for index, dim in zip(indices[:number], dims, strict=True):
+            if index.size and (index.max() >= shape[dim] or index.min() < -shape[dim]):
+                raise out_of_bounds(indices, shape, dims)
+
+    return check
+
+
 def _embedded(input: Meta, *rest: Any) -> Meta:
     return rest[-2].like(dtype=input.dtype)
 
@@ -223,6 +285,8 @@ index_op = Op(
     kind=GATHER,
     infer=_infer_index,
     kernel=_kernel_index,
+    element=_index_element,
+    check=((1,), _check_index),
     grad={
         "input": lambda g, i0, input_meta, dims: index_embed(g, i0, whole=input_meta, dims=dims)
     },
@@ -234,7 +298,10 @@ index_embed: Op = Op(
     kind=GATHER,
     infer=_embedded,
     kernel=_kernel_embed,
+    scatter=_embed_at,
+    check=((1,), _check_embed),
     grad={"input": lambda g, i0, dims: index_op(g, i0, dims=dims)},
+    may_fail=True,
     grad_name="IndexPut",
 )
 
@@ -243,6 +310,8 @@ index_several = Op(
     kind=GATHER,
     infer=_infer_index,
     kernel=_kernel_index,
+    element=_index_element,
+    check=(tuple(range(1, MOST + 1)), _check_index),
     grad={
         "input": lambda g, i0, i1, i2, i3, i4, i5, i6, i7, input_meta, dims: index_several_embed(
             g, i0, i1, i2, i3, i4, i5, i6, i7, whole=input_meta, dims=dims

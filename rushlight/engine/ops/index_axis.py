@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import SCALAR_NAMES, int32, int64
+from rushlight.engine.core.dtype import SCALAR_NAMES, bool_, int32, int64
 from rushlight.engine.core.shape import normalize_dim
 from rushlight.engine.ir.buffers import copy_strided
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
+from rushlight.engine.ir.scalar import Expr
 from rushlight.engine.ops.index import add_at, index_embed, index_op, locator, written
 from rushlight.engine.ops.index_functions import checked_number
+from rushlight.engine.ops.places import Load, Place, whole_number
 from rushlight.engine.ops.view import numpy_sum
+from rushlight.engine.ops.written_out import Build, is_half, usable
 
 Array = np.ndarray
 
@@ -66,11 +69,34 @@ def _select_kernel(spec: Spec, dim: int) -> Callable[..., Array]:
     return call
 
 
+def _select_check(spec: Spec, dim: int) -> Callable[[Array], None]:
+    source = spec.inputs[0]
+    assert source is not None
+    size = source.shape[dim] if source.ndim else 1
+
+    def check(index: Array) -> None:
+        if index.size and (index.min() < 0 or index.max() >= size):
+            raise _out_of_range(index, size)
+
+    return check
+
+
+def _select_element(load: Load, index: Place, spec: Spec, dim: int) -> Expr:
+    named = spec.inputs[1]
+    assert named is not None
+    place = list(index)
+    if place:
+        place[dim] = whole_number(load(1, [index[dim]] if named.ndim else ()))
+    return load(0, place)
+
+
 index_select_op = Op(
     "index_select(Tensor input, Tensor index, int dim)",
     kind=GATHER,
     infer=_select_infer,
     kernel=_select_kernel,
+    element=_select_element,
+    check=((1,), _select_check),
     grad={
         "input": lambda g, index, input_meta, dim: index_embed(
             g, index.reshape(-1), whole=input_meta, dims=(dim,)
@@ -226,11 +252,34 @@ def _row_kernel(adds: bool) -> Callable[..., Any]:
     return prepare
 
 
+def _add_written_out(build: Build, x: Any, source: Any, index: Any, dim: int) -> Any:
+    """The input plus what is added to zeros."""
+    kind = x.meta.dtype
+    if not usable(x, source, index) or not x.meta.ndim or not index.meta.ndim:
+        return None
+    if is_half(kind) or kind is bool_:
+        return None
+    return build("add", x, build("index_embed", source, index, whole=x.meta, dims=(dim,)))
+
+
+def _add_check(spec: Spec, dim: int) -> Callable[[Array], None]:
+    shape = tuple(spec.out.shape) or (1,)
+    error: type[Exception] = RuntimeError if len(shape) > 1 else IndexError
+
+    def check(index: Array) -> None:
+        if index.size and (index.min() < 0 or index.max() >= shape[dim]):
+            raise _bounds(index, dim, shape[dim], "", error)
+
+    return check
+
+
 index_add_op = Op(
     "index_add(Tensor input, Tensor source, Tensor index, int dim)",
     kind=GATHER,
     infer=_add_infer,
     kernel=_row_kernel(True),
+    decompose=_add_written_out,
+    check=((2,), _add_check),
     grad={
         "input": lambda g: g,
         "source": lambda g, index, source_meta, dim: index_select_op(g, index, dim=dim).reshape(

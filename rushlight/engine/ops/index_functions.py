@@ -21,6 +21,7 @@ from rushlight.engine.ir.buffers import copy_strided
 from rushlight.engine.ir.graph import Meta, TensorBase, Value, strided_meta
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite, constant, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, tb, ti
+from rushlight.engine.ir.scalar import Expr
 from rushlight.engine.ops.index import (
     MOST,
     add_rows,
@@ -33,6 +34,7 @@ from rushlight.engine.ops.index import (
     within,
     written,
 )
+from rushlight.engine.ops.places import Load, Place, unjoined, wrapped
 from rushlight.engine.ops.view import numpy_sum
 
 _C_NAMES = {
@@ -232,11 +234,32 @@ def _take_grad(g: Any, index: Any, input_meta: Meta) -> Any:
     return index_embed(g, index, whole=flat, dims=(0,)).reshape(input_meta.shape)
 
 
+def _take_check(spec: Spec) -> Callable[[np.ndarray], None]:
+    source = spec.inputs[0]
+    assert source is not None
+    count = source.numel
+
+    def check(index: np.ndarray) -> None:
+        if index.size and (index.max() >= count or index.min() < -count):
+            raise _flat_bounds(index, count)
+
+    return check
+
+
+def _take_element(load: Load, index: Place, spec: Spec) -> Expr:
+    source = spec.inputs[0]
+    assert source is not None
+    number = wrapped(load(1, index), source.numel)
+    return load(0, unjoined(number, source.shape))
+
+
 take_op = Op(
     "take(Tensor input, Tensor index)",
     kind=GATHER,
     infer=_take_infer,
     kernel=_take_kernel,
+    element=_take_element,
+    check=((1,), _take_check),
     grad={"input": _take_grad},
     may_fail=True,
 )

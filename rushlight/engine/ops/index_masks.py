@@ -12,6 +12,7 @@ from rushlight.engine.core.shape import Shape, broadcast_shapes
 from rushlight.engine.ir.graph import Meta, TensorBase, make_meta
 from rushlight.engine.ir.op import GATHER, POINTWISE, Op, Spec, composite, constant, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, Sample, t, tb
+from rushlight.engine.ir.scalar import where
 from rushlight.engine.ops.blend import choose
 from rushlight.engine.ops.index_functions import checked_number
 from rushlight.engine.ops.view import expand
@@ -53,6 +54,8 @@ def _fill(name: str, grad_name: str) -> Op:
         kind=POINTWISE,
         infer=_fill_infer,
         kernel=_fill_kernel,
+        scalar=lambda x, mask, value: where(mask, value, x),
+        compute=lambda metas, attrs: (metas[0].dtype, bool_, metas[0].dtype),
         grad={
             "input": lambda g, mask: masked_fill_op(g, mask, 0.0),
             "value": lambda g, mask: masked_fill_op(g, ~mask, 0.0).sum(),

@@ -11,6 +11,8 @@ from rushlight.engine.core.dtype import int64
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, ti
+from rushlight.engine.ir.scalar import Expr, cast
+from rushlight.engine.ops.places import Load, Place, whole_number
 
 
 def _check(classes: np.ndarray, count: int) -> None:
@@ -37,11 +39,17 @@ def _kernel(spec: Spec, num_classes: int) -> Callable[[np.ndarray], np.ndarray]:
     return call
 
 
+def _element(load: Load, index: Place, spec: Spec, num_classes: int) -> Expr:
+    return cast(whole_number(load(0, index[:-1])).eq(whole_number(index[-1])), int64)
+
+
 one_hot_op = Op(
     "one_hot(Tensor input, int num_classes)",
     kind=GATHER,
     infer=_infer,
     kernel=_kernel,
+    element=_element,
+    check=((0,), lambda spec, num_classes: lambda classes: _check(classes, num_classes)),
     may_fail=True,
 )
 

@@ -12,6 +12,20 @@ from rushlight.engine.core.shape import channels_last_strides, is_channels_last,
 from rushlight.engine.ir.graph import Meta, TensorBase, make_meta, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import S, t, tb, ti
+from rushlight.engine.ir.scalar import Expr
+from rushlight.engine.ops.places import (
+    MOST_JOINED,
+    Load,
+    Place,
+    as_result,
+    below,
+    both,
+    equal,
+    from_on,
+    guarded,
+    pick,
+    plus,
+)
 from rushlight.engine.ops.view import slice_, to_dtype
 
 Array = np.ndarray
@@ -91,11 +105,31 @@ def _cat_grad(g: Any, metas: Sequence[Meta], needs: Sequence[bool], dim: int) ->
     return parts
 
 
+def _cat_element(load: Load, index: Place, spec: Spec, dim: int) -> Expr | None:
+    axis = normalize_dim(dim, spec.out.ndim)
+    used = [
+        (k, m.shape[axis])
+        for k, m in enumerate(spec.inputs)
+        if m is not None and not _legacy_empty(m) and m.shape[axis]
+    ]
+    if not 0 < len(used) <= MOST_JOINED:
+        return None
+    part, start, chosen = index[axis], spec.out.shape[axis], None
+    for k, size in reversed(used):
+        end, start = start, start - size
+        inside = both(from_on(part, start), below(part, end))
+        place = [*index[:axis], guarded(inside, plus(part, -start)), *index[axis + 1 :]]
+        found = as_result(load(k, place), spec)
+        chosen = found if chosen is None else as_result(pick(below(part, end), found, chosen), spec)
+    return chosen
+
+
 cat_op = Op(
     "cat(Tensor[] tensors, int dim=0)",
     kind=OTHER,
     infer=_cat_infer,
     kernel=_cat_kernel,
+    element=_cat_element,
     grad={"tensors": _cat_grad},
 )
 
@@ -123,11 +157,23 @@ def _stack_kernel(spec: Spec, dim: int) -> Callable[..., Array]:
     return lambda *arrays: np.stack([a.astype(target) for a in arrays], dim)
 
 
+def _stack_element(load: Load, index: Place, spec: Spec, dim: int) -> Expr | None:
+    if len(spec.inputs) > MOST_JOINED:
+        return None
+    part, rest = index[dim], [*index[:dim], *index[dim + 1 :]]
+    chosen = as_result(load(len(spec.inputs) - 1, rest), spec)
+    for k in range(len(spec.inputs) - 1):
+        found = as_result(load(k, rest), spec)
+        chosen = as_result(pick(equal(part, k), found, chosen), spec)
+    return chosen
+
+
 stack_op = Op(
     "stack(Tensor[] tensors, int dim=0)",
     kind=OTHER,
     infer=_stack_infer,
     kernel=_stack_kernel,
+    element=_stack_element,
     grad={"tensors": lambda g, dim: list(g.unbind(dim))},
 )
 

@@ -16,6 +16,7 @@ from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.elementwise import broadcast_meta, numpy_compute, result_type
+from rushlight.engine.ops.written_out import Build, averaged, usable, widened
 
 Array = np.ndarray
 NONE, MEAN, SUM = "none", "mean", "sum"
@@ -76,11 +77,30 @@ def _kernel(value: Callable[..., Array]) -> Callable[..., Any]:
     return prepare
 
 
+def _written_out(body: Callable[..., Any]) -> Callable[..., Any]:
+    """The decomposition from ``body(build, x, y, *attributes)``, the losses themselves."""
+
+    def decompose(build: Build, x: Any, y: Any, *attrs: Any) -> Any:
+        found = result_type((x.meta, y.meta))
+        if not usable(x, y):
+            return None
+        losses = body(build, widened(build, x, found), widened(build, y, found), *attrs[:-1])
+        return averaged(build, losses, attrs[-1], found)
+
+    return decompose
+
+
+def _square(build: Build, x: Any, y: Any) -> Any:
+    distance = build("sub", x, y)
+    return build("mul", distance, distance)
+
+
 def _pair_loss(
     name: str,
     grad_name: str,
     kernel_name: str,
     value: Callable[..., Array],
+    body: Callable[..., Any],
     grad: dict[str, Any],
     attributes: str = "",
     own_shape: bool = False,
@@ -91,6 +111,7 @@ def _pair_loss(
         kind=OTHER,
         infer=_infer(kernel_name, own_shape),
         kernel=_kernel(value),
+        decompose=_written_out(body),
         grad=grad,
         grad_name=grad_name,
     )
@@ -101,6 +122,7 @@ mse_loss_op = _pair_loss(
     "MseLoss",
     "mse_cpu",
     lambda x, y: np.square(x - y),
+    _square,
     {
         "input": lambda g, input, target, input_meta, target_meta, reduction: (
             (input - target) * (g * (2.0 * scale_of(reduction, input_meta, target_meta)))
@@ -118,11 +140,16 @@ def _smooth_l1(x: Array, y: Array, beta: float) -> Array:
     return small * (distance - x.dtype.type(0.5) * small) / x.dtype.type(beta)
 
 
+def _smooth_l1_body(build: Build, x: Any, y: Any, beta: float) -> Any:
+    return build("div", _huber_body(build, x, y, beta), beta)
+
+
 smooth_l1_op = _pair_loss(
     "smooth_l1_loss_",
     "SmoothL1Loss",
     "smooth_l1_cpu",
     _smooth_l1,
+    _smooth_l1_body,
     {
         "input": lambda g, input, target, input_meta, target_meta, beta, reduction: (
             ((input - target) / beta).clamp(-1.0, 1.0)
@@ -143,11 +170,18 @@ def _huber(x: Array, y: Array, delta: float) -> Array:
     return small * (distance - x.dtype.type(0.5) * small)
 
 
+def _huber_body(build: Build, x: Any, y: Any, delta: float) -> Any:
+    distance = build("abs", build("sub", x, y))
+    small = build("clamp_max", distance, None, delta)
+    return build("mul", small, build("sub", distance, build("mul", small, 0.5)))
+
+
 huber_op = _pair_loss(
     "huber_loss_",
     "HuberLoss",
     "huber_cpu",
     _huber,
+    _huber_body,
     {
         "input": lambda g, input, target, input_meta, target_meta, delta, reduction: (
             (input - target).clamp(-delta, delta)
@@ -167,11 +201,17 @@ def _softplus(x: Array) -> Array:
     return np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)
 
 
+def _softplus_body(build: Build, x: Any) -> Any:
+    bent = build("log1p", build("exp", build("neg", build("abs", x))))
+    return build("add", bent, build("clamp_min", x, 0, None))
+
+
 soft_margin_op = _pair_loss(
     "soft_margin_loss_",
     "SoftMarginLoss",
     "soft_margin_cpu",
     lambda x, y: _softplus(-y * x),
+    lambda build, x, y: _softplus_body(build, build("mul", build("neg", y), x)),
     {
         "input": lambda g, input, target, input_meta, target_meta, reduction: (
             -target
@@ -214,15 +254,20 @@ def _check_weight(weight: Meta, input: Meta) -> None:
             )
 
 
+def _check_probabilities(x: Array, y: Array) -> None:
+    """PyTorch's error for numbers that are no probabilities."""
+    for array, what in ((x, "input"), (y, "target")):
+        if not ((array >= 0) & (array <= 1)).all():
+            advice = "\nA sigmoid makes probabilities from scores." if what == "input" else ""
+            raise RuntimeError(f"all elements of {what} should be between 0 and 1{advice}")
+
+
 def _binary_kernel(spec: Spec, reduction: str) -> Callable[..., Array]:
     found = spec.out.dtype.numpy
     compute = numpy_compute(spec.out.dtype)
 
     def call(x: Array, y: Array, weight: Array | None) -> Array:
-        for array, what in ((x, "input"), (y, "target")):
-            if not ((array >= 0) & (array <= 1)).all():
-                advice = "\nA sigmoid makes probabilities from scores." if what == "input" else ""
-                raise RuntimeError(f"all elements of {what} should be between 0 and 1{advice}")
+        _check_probabilities(x, y)
         x, y = x.astype(compute, copy=False), y.astype(compute, copy=False)
         held = compute.type(-100)
         losses = (y - 1) * np.maximum(np.log1p(-x), held) - y * np.maximum(np.log(x), held)
@@ -231,6 +276,19 @@ def _binary_kernel(spec: Spec, reduction: str) -> Callable[..., Array]:
         return reduced(losses, reduction, found)
 
     return call
+
+
+def _binary_written_out(build: Build, x: Any, y: Any, weight: Any, reduction: str) -> Any:
+    if not usable(x, y, weight):
+        return None
+    found = x.meta.dtype
+    x, y, weight = (widened(build, part) for part in (x, y, weight))
+    without = build("clamp_min", build("log1p", build("neg", x)), -100, None)
+    held = build("clamp_min", build("log", x), -100, None)
+    losses = build("sub", build("mul", build("sub", y, 1), without), build("mul", y, held))
+    if weight is not None:
+        losses = build("mul", losses, weight)
+    return averaged(build, losses, reduction, found)
 
 
 def _weighted(g: Any, weight: Any, scale: float) -> Any:
@@ -243,6 +301,8 @@ binary_cross_entropy_op = Op(
     kind=OTHER,
     infer=_binary_infer,
     kernel=_binary_kernel,
+    decompose=_binary_written_out,
+    check=((0, 1), lambda spec, reduction: _check_probabilities),
     grad={
         "input": lambda g, input, target, weight, input_meta, reduction: (
             (input - target)
@@ -295,6 +355,26 @@ def _logits_kernel(spec: Spec, reduction: str) -> Callable[..., Array]:
     return call
 
 
+def _logits_written_out(
+    build: Build, x: Any, y: Any, weight: Any, pos_weight: Any, reduction: str
+) -> Any:
+    given = [part for part in (x, y, weight, pos_weight) if part is not None]
+    found = result_type([part.meta for part in given])
+    if not usable(*given):
+        return None
+    x, y, weight, pos_weight = (
+        None if part is None else widened(build, part, found) for part in (x, y, weight, pos_weight)
+    )
+    losses = _softplus_body(build, build("neg", x))
+    if pos_weight is not None:
+        factor = build("add", build("mul", build("sub", pos_weight, 1), y), 1)
+        losses = build("mul", losses, factor)
+    losses = build("add", losses, build("mul", build("rsub", y, 1), x))
+    if weight is not None:
+        losses = build("mul", losses, weight)
+    return averaged(build, losses, reduction, found)
+
+
 def _logits_input_grad(
     g: Any, input: Any, target: Any, weight: Any, pos_weight: Any, input_meta: Meta,
     target_meta: Meta, weight_meta: Meta | None, pos_weight_meta: Meta | None, reduction: str,
@@ -326,6 +406,7 @@ binary_cross_entropy_with_logits_op = Op(
     kind=OTHER,
     infer=_logits_infer,
     kernel=_logits_kernel,
+    decompose=_logits_written_out,
     grad={
         "input": _logits_input_grad,
         "target": _logits_target_grad,

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, int64, uint8
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, float32, int64, uint8
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
-from rushlight.engine.ir.op import OTHER, Op, Spec, constant
+from rushlight.engine.ir.op import GATHER, OTHER, Op, Spec, constant
+from rushlight.engine.ir.scalar import Expr, cast, where
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.loss import MEAN, NONE, reduced
+from rushlight.engine.ops.places import Load, Place, whole_number
+from rushlight.engine.ops.written_out import Build, all_axes, narrowed, shaped, usable
 
 Array = np.ndarray
 
@@ -134,6 +137,144 @@ def _nll_kernel(spec: Spec, reduction: str, ignore: int) -> Callable[..., tuple[
     return call
 
 
+# the losses before they are averaged, for the compiler
+
+
+def _class_place(index: Place, number: Expr, axis: int) -> list[Any]:
+    """The index of the score of class ``number``."""
+    return [*index[:axis], number, *index[axis:]]
+
+
+def _class_losses_kernel(spec: Spec, ignore: int) -> Callable[..., Array]:
+    source = spec.inputs[0]
+    compute = numpy_compute(spec.out.dtype)
+    axis = 1 if source is not None and source.ndim > 1 else 0
+
+    def call(x: Array, target: Array, weight: Array | None) -> Array:
+        ignored = target == ignore
+        picked = np.where(ignored, 0, target)
+        chosen = np.take_along_axis(x, np.expand_dims(picked, axis), axis).squeeze(axis)
+        losses = -chosen.astype(compute, copy=False)
+        if weight is not None:
+            losses = losses * weight.astype(compute, copy=False)[picked]
+        return np.where(ignored, compute.type(0), losses)
+
+    return call
+
+
+def _class_losses_element(load: Load, index: Place, spec: Spec, ignore: int) -> Expr:
+    source = spec.inputs[0]
+    assert source is not None
+    target = cast(load(1, index), int64)
+    ignored = target.eq(ignore)
+    number = where(ignored, 0, target)
+    loss = -load(0, _class_place(index, number, 1 if source.ndim > 1 else 0))
+    if spec.inputs[2] is not None:
+        loss = loss * load(2, [number])
+    return where(ignored, 0, loss)
+
+
+# minus the score of the target's class, times its weight; 0 where the target is ``ignore``
+class_losses = Op(
+    "class_losses(Tensor input, Tensor target, Tensor? weight, int ignore)",
+    kind=GATHER,
+    infer=lambda input, target, weight, ignore: make_meta(
+        tuple(target.shape), float32 if input.dtype.itemsize < 4 else input.dtype
+    ),
+    kernel=_class_losses_kernel,
+    element=_class_losses_element,
+)
+
+
+def _class_shares_kernel(spec: Spec, ignore: int) -> Callable[..., Array]:
+    compute = spec.out.dtype.numpy
+
+    def call(target: Array, weight: Array) -> Array:
+        ignored = target == ignore
+        chosen = weight.astype(compute, copy=False)[np.where(ignored, 0, target)]
+        return np.where(ignored, compute.type(0), chosen)
+
+    return call
+
+
+def _class_shares_element(load: Load, index: Place, spec: Spec, ignore: int) -> Expr:
+    target = cast(load(0, index), int64)
+    ignored = target.eq(ignore)
+    return where(ignored, 0, load(1, [where(ignored, 0, target)]))
+
+
+# the weight of the target's class; 0 where the target is ``ignore``
+class_shares = Op(
+    "class_shares(Tensor target, Tensor weight, int ignore)",
+    kind=GATHER,
+    infer=lambda target, weight, ignore: make_meta(
+        tuple(target.shape), float32 if weight.dtype.itemsize < 4 else weight.dtype
+    ),
+    kernel=_class_shares_kernel,
+    element=_class_shares_element,
+)
+
+
+def _nll_written_out(
+    build: Build, x: Any, target: Any, weight: Any, reduction: str, ignore: int
+) -> Any:
+    if not usable(x, target, weight):
+        return None
+    found = x.meta.dtype
+    if x.meta.ndim == 1:
+        target = shaped(build, target, ())
+    losses = build("class_losses", x, target, weight, ignore=ignore)
+    kind, dims = losses.meta.dtype, all_axes(losses.meta)
+    if reduction == NONE:
+        return narrowed(build, losses, found), build("zeros_", shape=(), dtype=found)
+    summed = build("sum_all", losses, dims=dims) if dims else losses
+    if weight is None:
+        counted = build("ne", build("to_dtype", target, dtype=int64), ignore)
+        counted = build("to_dtype", counted, dtype=kind)
+    elif reduction == MEAN:
+        counted = build("class_shares", target, weight, ignore=ignore)
+    else:
+        total = build("zeros_", shape=(), dtype=found)
+        return narrowed(build, summed, found), total
+    total = build("sum_all", counted, dims=dims) if dims else counted
+    if reduction == MEAN:
+        summed = build("div", summed, total)
+    return narrowed(build, summed, found), narrowed(build, total, found)
+
+
+def _nll_check(spec: Spec, reduction: str, ignore: int) -> Callable[[Array], None]:
+    source = spec.inputs[0]
+    assert source is not None
+    classes = source.shape[1 if source.ndim > 1 else 0]
+
+    def check(target: Array) -> None:
+        if target.size and (target.max() >= classes or target.min() < 0):
+            check_targets(target, classes, ignore)
+
+    return check
+
+
+def _nll_grad_element(
+    load: Load, index: Place, spec: Spec, reduction: str, ignore: int, shape: Shape
+) -> Expr:
+    axis = 1 if len(shape) > 1 else 0
+    row = [*index[:axis], *index[axis + 1 :]]
+    of_target, of_gradient = (
+        row if len(shape) > 1 else [0] * meta.ndim for meta in (spec.inputs[1], spec.inputs[0])
+        if meta is not None
+    )  # fmt: skip
+    target = cast(load(1, of_target), int64)
+    value = -load(0, of_gradient if reduction == NONE else ())
+    if reduction == MEAN:
+        value = value / load(3, ())
+    if spec.inputs[2] is not None:
+        value = value * load(2, [index[axis]])
+    hit = whole_number(index[axis]).eq(target)
+    if 0 <= ignore < shape[axis]:
+        hit = hit & target.ne(ignore)
+    return where(hit, value, 0)
+
+
 def _nll_grad_kernel(
     spec: Spec, reduction: str, ignore: int, shape: Shape
 ) -> Callable[..., Array]:
@@ -185,6 +326,8 @@ def _nll(name: str, grad_name: str) -> Op:
         kind=OTHER,
         infer=_nll_infer,
         kernel=_nll_kernel,
+        decompose=_nll_written_out,
+        check=((1,), _nll_check),
         grad={"input": gradient, "weight": f"{name}forward"},
         differentiable=1,
         may_fail=True,
@@ -198,6 +341,7 @@ def _nll(name: str, grad_name: str) -> Op:
             shape, g_out.dtype
         ),
         kernel=_nll_grad_kernel,
+        element=_nll_grad_element,
         grad={
             "g_out": lambda g, target, weight, reduction, ignore: forward(
                 g, target, weight, reduction=reduction, ignore=ignore

@@ -22,6 +22,7 @@ from rushlight.engine.ops.loss_functions import (
     reduce_loss,
     reduction_of,
 )
+from rushlight.engine.ops.softmax import log_softmax as log_softmax_op
 
 _F = ("nn.functional",)
 _WEIGHT = t(3, low=0.5, grad=False)
@@ -96,25 +97,40 @@ def nll_loss(
     tensor(2.)
     """
     how = reduction_of(reduction, size_average, reduce)
-    nd = input.dim()
+    shape = input._value.meta.shape
+    nd = len(shape)
     if nd < 1:
         raise ValueError(f"Expected 1 or more dimensions (got {nd})")
-    if nd != 1 and target.dim() and input.shape[0] != target.shape[0]:
+    if nd != 1 and target.dim() and shape[0] != target.shape[0]:
         raise ValueError(
-            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
+            f"Expected input batch_size ({shape[0]}) to match target batch_size "
             f"({target.shape[0]})."
         )
-    ready = target._read().buffer
-    if ready.__class__ is np.ndarray and ready.size:
-        classes = input.shape[1 if nd > 1 else 0]
-        if classes and ready.dtype.kind in "iu" and (ready.max() >= classes or ready.min() < 0):
-            check_targets(ready, classes, ignore_index)
+    classes = shape[1 if nd > 1 else 0]
+    if classes:
+        _look_at_targets(target, classes, ignore_index)
     ignore = int(ignore_index)
     if nd < 3:
-        return nll_loss_op(input, target, weight, reduction=how, ignore=ignore)[0]
+        return nll_loss_op.fixed(how, ignore)(input, target, weight)
     if nd == 4:
-        return nll_loss2d_op(input, target, weight, reduction=how, ignore=ignore)[0]
+        return nll_loss2d_op.fixed(how, ignore)(input, target, weight)
     return _nll_reshaped(input, target, weight, how, ignore)
+
+
+def _look_at_targets(target: Any, classes: int, ignore_index: int) -> None:
+    """Refuse class numbers that do not exist at once, where they have been computed already."""
+    ready = target._read().buffer
+    if ready.__class__ is not np.ndarray or not ready.size:
+        return
+    if ready.dtype is _LONG:  # negative numbers are large ones without their sign
+        if np.maximum.reduce(ready.view(np.uint64), axis=None) < classes:
+            return
+    elif ready.dtype.kind not in "iu" or (ready.max() < classes and ready.min() >= 0):
+        return
+    check_targets(ready, classes, ignore_index)
+
+
+_LONG = np.dtype(np.int64)
 
 
 def _nll_reshaped(input: Any, target: Any, weight: Any, how: str, ignore: int) -> Any:
@@ -177,14 +193,14 @@ def cross_entropy(
     tensor(0.6931)
     """
     how = reduction_of(reduction, size_average, reduce)
-    if tuple(input.shape) == tuple(target.shape):
+    if input._value.meta.shape == target._value.meta.shape:
         return _soft_targets(input, target, weight, how, label_smoothing, ignore_index)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(
             f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}"
         )
     dim = 1 if input.dim() > 1 else 0
-    log_probability = input.log_softmax(dim)
+    log_probability = log_softmax_op.fixed(dim, None)(input)
     loss = nll_loss(log_probability, target, weight, None, ignore_index, None, how)
     if label_smoothing == 0.0:
         return loss

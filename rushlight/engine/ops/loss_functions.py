@@ -55,7 +55,7 @@ def reduce_loss(loss: Any, reduction: str) -> Any:
 
 def check_sizes(input: Any, target: Any) -> None:
     """PyTorch's warning for a loss of two sizes, which is nearly always a mistake."""
-    if tuple(input.shape) != tuple(target.shape):
+    if input._value.meta.shape != target._value.meta.shape:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
@@ -119,7 +119,7 @@ def mse_loss(
     how = reduction_of(reduction, size_average, reduce)
     if weight is not None:
         return _weighted(mse_loss_op(input, target, reduction=NONE), weight, how)
-    return mse_loss_op(input, target, reduction=how)
+    return mse_loss_op.fixed(how)(input, target)
 
 
 @composite(

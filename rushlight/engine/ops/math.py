@@ -9,6 +9,7 @@ import numpy as np
 from rushlight.engine.ir.op import Op
 from rushlight.engine.ir.samples import UNARY, S, tc, ti
 from rushlight.engine.ops.arithmetic_power import POSITIVE
+from rushlight.engine.ops.bodies import applied
 from rushlight.engine.ops.elementwise import FLOAT, pointwise
 
 _FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
@@ -18,6 +19,7 @@ _INTEGERS = S(ti(4, low=1, high=9))
 exp = pointwise(
     "exp(Tensor input)",
     np.exp,
+    scalar=applied("exp"),
     rule=FLOAT,
     grad={"input": lambda g, result: g * result.conj()},
     samples=(*UNARY, S(ti(4)), S(tc(3))),
@@ -33,6 +35,7 @@ exp = pointwise(
 log = pointwise(
     "log(Tensor input)",
     np.log,
+    scalar=applied("log"),
     rule=FLOAT,
     grad={"input": lambda g, input: g / input.conj()},
     samples=(*POSITIVE, _INTEGERS, S(tc(3, low=0.5))),
@@ -57,6 +60,7 @@ def _exp2(x: Any) -> Any:
 expm1 = pointwise(
     "expm1(Tensor input)",
     np.expm1,
+    scalar=applied("expm1"),
     rule=FLOAT,
     grad={"input": lambda g, result: g * (result + 1).conj()},
     samples=(*UNARY, S(ti(4)), S(tc(3))),
@@ -72,6 +76,7 @@ expm1 = pointwise(
 exp2 = pointwise(
     "exp2(Tensor input)",
     _exp2,
+    scalar=applied("exp2"),
     rule=FLOAT,
     grad={"input": lambda g, result: g * (result * _UNIT).conj()},
     samples=(*UNARY, S(ti(4)), S(tc(3))),
@@ -87,6 +92,7 @@ exp2 = pointwise(
 log1p = pointwise(
     "log1p(Tensor input)",
     np.log1p,
+    scalar=applied("log1p"),
     rule=FLOAT,
     grad={"input": lambda g, input: g / (input + 1).conj()},
     grad_name="Log1P",
@@ -103,6 +109,7 @@ log1p = pointwise(
 log2 = pointwise(
     "log2(Tensor input)",
     np.log2,
+    scalar=applied("log2"),
     rule=FLOAT,
     grad={"input": lambda g, input: g / (input * _UNIT).conj()},
     samples=(*POSITIVE, _INTEGERS, S(tc(3, low=0.5))),
@@ -118,6 +125,7 @@ log2 = pointwise(
 log10 = pointwise(
     "log10(Tensor input)",
     np.log10,
+    scalar=applied("log10"),
     rule=FLOAT,
     grad={"input": lambda g, input: g / (input * _TEN).conj()},
     samples=(*POSITIVE, _INTEGERS, S(tc(3, low=0.5))),
@@ -155,6 +163,7 @@ def _sigmoid_backward(g: Any, y: Any) -> Any:
 sigmoid_backward: Op = pointwise(
     "sigmoid_backward(Tensor grad, Tensor result)",
     _sigmoid_backward,
+    scalar=lambda g, y: (1 - y) * y * g,
     grad={
         "grad": lambda g, result: sigmoid_backward(g, result.conj()),
         "result": lambda g, grad, result: g.conj() * grad * (1 - 2 * result).conj(),
@@ -164,6 +173,7 @@ sigmoid_backward: Op = pointwise(
 sigmoid = pointwise(
     "sigmoid(Tensor input)",
     sigmoid_array,
+    scalar=applied("sigmoid"),
     rule=FLOAT,
     grad={"input": lambda g, result: sigmoid_backward(g, result)},
     samples=(*UNARY, S(ti(4)), S(tc(3))),
@@ -186,6 +196,7 @@ def _tanh_backward(g: Any, y: Any) -> Any:
 tanh_backward: Op = pointwise(
     "tanh_backward(Tensor grad, Tensor result)",
     _tanh_backward,
+    scalar=lambda g, y: (1 - y * y) * g,
     grad={
         "grad": lambda g, result: tanh_backward(g, result.conj()),
         "result": lambda g, grad, result: g.conj() * grad * (-2 * result).conj(),
@@ -195,6 +206,7 @@ tanh_backward: Op = pointwise(
 tanh = pointwise(
     "tanh(Tensor input)",
     np.tanh,
+    scalar=applied("tanh"),
     rule=FLOAT,
     grad={"input": lambda g, result: tanh_backward(g, result)},
     samples=(*UNARY, S(ti(4)), S(tc(3))),

@@ -10,6 +10,7 @@ import numpy as np
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import composite
 from rushlight.engine.ir.samples import BINARY, S, t, tc, ti
+from rushlight.engine.ir.scalar import Expr, function, maximum, where
 from rushlight.engine.ops.arithmetic_rules import (
     between_tensors,
     floats_only,
@@ -24,6 +25,7 @@ from rushlight.engine.ops.math import exp2, log, log1p, sigmoid
 
 _LN2 = 0.6931471805599453
 
+
 def _log_add_real(x: Any, y: Any, power: np.ufunc, scale: float, plain: np.ufunc) -> Any:
     """The larger one plus what the smaller adds to it; NumPy's own where both are infinite."""
     made = np.asarray(np.abs(np.subtract(x, y)))
@@ -34,6 +36,11 @@ def _log_add_real(x: Any, y: Any, power: np.ufunc, scale: float, plain: np.ufunc
         np.multiply(made, scale, made)
     np.add(made, np.maximum(x, y), made)
     return plain(x, y) if np.isnan(made).any() else made
+
+
+def _scalar_log_add(x: Expr, y: Expr, power: str, scale: float) -> Expr:
+    apart = where(x.eq(y), 0, function("abs", x - y))  # two infinities are not apart
+    return maximum(x, y) + function("log1p", function(power, -apart)) * scale
 
 
 def _log_add(x: Any, y: Any) -> Any:
@@ -51,6 +58,7 @@ def _logaddexp_share(g: Any, mine: Any, theirs: Any) -> Any:
 logaddexp_op = pointwise(
     "logaddexp(Tensor input, Tensor other)",
     _log_add,
+    scalar=lambda x, other: _scalar_log_add(x, other, "exp", 1),
     infer=guarded(2, boolean="logaddexp_cpu", integral="logaddexp_cpu"),
     grad={
         "input": lambda g, input, other: _logaddexp_share(g, input, other),
@@ -82,6 +90,7 @@ def _logaddexp2_share(g: Any, mine: Any, theirs: Any) -> Any:
 logaddexp2_op = pointwise(
     "logaddexp2(Tensor input, Tensor other)",
     lambda x, y: _log_add_real(x, y, np.exp2, 1 / _LN2, np.logaddexp2),
+    scalar=lambda x, other: _scalar_log_add(x, other, "exp2", 1 / _LN2),
     infer=floats_only("logaddexp2_cpu", 2),
     grad={
         "input": lambda g, input, other: _logaddexp2_share(g, input, other),
@@ -117,6 +126,11 @@ def _times_log(logarithm: np.ufunc) -> Callable[[Any, Any], Any]:
     return times_log
 
 
+def _scalar_times_log(x: Expr, y: Expr, logarithm: str) -> Expr:
+    dead = x.eq(0) & ~function("isnan", y)
+    return where(dead, 0, x * function(logarithm, y))
+
+
 def _argument(other: Any, g: Any) -> Any:
     """The second operand as a tensor of the gradient's type, also where it is a number."""
     found = plain(other)
@@ -139,6 +153,7 @@ xlogy_op = pointwise(
     rule=FLOAT,
     infer=guarded(2, FLOAT, complex="xlogy_cpu"),
     kernel=strong(_times_log(np.log), FLOAT, 2),
+    scalar=lambda x, other: _scalar_times_log(x, other, "log"),
     grad_name=numbered("Xlogy", number=2, first=1),
     grad={
         "input": _xlogy_gradient,
@@ -152,6 +167,7 @@ xlog1py_op = pointwise(
     rule=FLOAT,
     infer=guarded(2, FLOAT, complex="xlog1py_cpu"),
     kernel=strong(_times_log(np.log1p), FLOAT, 2),
+    scalar=lambda x, other: _scalar_times_log(x, other, "log1p"),
     grad={
         "input": _xlog1py_gradient,
         "other": lambda g, input, other: g * input / (other + 1),

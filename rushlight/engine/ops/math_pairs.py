@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import COMPLEX, FLOATING, int32
+from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING, float32, float64, int32, int64
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import POINTWISE, Op, Spec, composite
 from rushlight.engine.ir.samples import BINARY, S, Sample, t, ti
+from rushlight.engine.ir.scalar import (
+    Expr,
+    bits,
+    cast,
+    const,
+    function as apply,
+    maximum,
+    minimum,
+    where,
+)
 from rushlight.engine.ops import return_types
 from rushlight.engine.ops.arithmetic_rules import (
     NOT_IMPLEMENTED,
@@ -24,6 +35,7 @@ from rushlight.engine.ops.arithmetic_rules import (
     require_tensor,
 )
 from rushlight.engine.ops.blend import where_op
+from rushlight.engine.ops.bodies import applied, larger, smaller
 from rushlight.engine.ops.elementwise import FLOAT, broadcast_meta, numpy_compute, pointwise
 from rushlight.engine.ops.math import exp2
 from rushlight.engine.ops.predicates import isnan
@@ -42,6 +54,7 @@ def _atan2_share(g: Any, wanted: Any, input: Any, other: Any) -> Any:
 atan2_op = pointwise(
     "atan2(Tensor input, Tensor other)",
     np.arctan2,
+    scalar=applied("atan2"),
     rule=FLOAT,
     infer=guarded(2, FLOAT, complex="atan2_cpu"),
     grad={
@@ -86,9 +99,22 @@ def _hypot(x: Any, y: Any) -> Any:
     return np.hypot(x, y) if np.isnan(found).any() else found.astype(np.float32)
 
 
+def _scalar_hypot(x: Expr, y: Expr) -> Expr:
+    x, y = apply("abs", x), apply("abs", y)
+    if x.dtype is float32:  # as above
+        wide = cast(x, float64), cast(y, float64)
+        found = cast(apply("sqrt", wide[0] * wide[0] + wide[1] * wide[1]), float32)
+    else:
+        size = maximum(x, y)
+        share = minimum(x, y) / size
+        found = where(size.eq(0), 0, size * apply("sqrt", share * share + 1))
+    return where(x.eq(math.inf) | y.eq(math.inf), math.inf, found)
+
+
 hypot_op = pointwise(
     "hypot(Tensor input, Tensor other)",
     _hypot,
+    scalar=_scalar_hypot,
     infer=floats_only("hypot_cpu", 2),
     grad={
         "input": lambda g, input, result: g * (input / result),
@@ -123,6 +149,7 @@ def _copysign_gradient(g: Any, input: Any, result: Any) -> Any:
 copysign_tensor = pointwise(
     "copysign(Tensor input, Tensor other)",
     np.copysign,
+    scalar=applied("copysign"),
     rule=FLOAT,
     infer=guarded(2, FLOAT, complex="copysign_cpu"),
     grad={"input": _copysign_gradient, "other": no_gradient},
@@ -186,6 +213,7 @@ _WHOLE_EXPONENTS = Sample((t(3), ti(3)), check_grad=False)
 ldexp_op = pointwise(
     "ldexp(Tensor input, Tensor other)",
     lambda x, y: np.multiply(x, np.power(y.dtype.type(2), y)),
+    scalar=lambda x, other: x * apply("exp2", other),
     rule=FLOAT,
     grad={
         "input": lambda g, other: g * exp2(other).conj(),
@@ -225,11 +253,25 @@ def _frexp_kernel(spec: Spec) -> Callable[[Any], tuple[np.ndarray, np.ndarray]]:
     return frexp
 
 
+def _frexp_element(load: Callable[..., Expr], index: Any, spec: Spec) -> tuple[Expr, Expr]:
+    x = load(0, index)
+    kind, fraction = (int64, 52) if x.dtype is float64 else (int32, 23)
+    bias = 1022 if x.dtype is float64 else 126  # of the numbers from 1/2 on
+    field = 2 * bias + 3
+    small = apply("abs", x) < float(np.finfo(x.dtype.numpy).tiny)
+    raw = bits(where(small, x * 2.0**64, x), kind)
+    exponent = ((raw >> fraction) & field) - where(small, bias + 64, const(bias, kind))
+    mantissa = bits((raw & ~(field << fraction)) | (bias << fraction), x.dtype)
+    plain = ~((x - x).eq(0)) | x.eq(0)
+    return where(plain, x, mantissa), cast(where(plain, 0, exponent), int32)
+
+
 frexp_op = Op(
     "frexp(Tensor input)",
     kind=POINTWISE,
     infer=_frexp_infer,
     kernel=_frexp_kernel,
+    element=_frexp_element,
     grad={"input": lambda g0, result1: g0 / exp2(result1)},
     differentiable=1,
 )
@@ -272,9 +314,16 @@ def _heaviside(x: Any, values: Any) -> Any:
     return np.where(np.equal(x, 0), values, np.where(np.isnan(x), x, step))
 
 
+def _scalar_heaviside(x: Expr, values: Expr) -> Expr:
+    if x.dtype.category == BOOL:
+        return x | values
+    return where(x.eq(0), values, where(x > 0, 1, where(x < 0, 0, x)))
+
+
 heaviside_op = pointwise(
     "heaviside(Tensor input, Tensor values)",
     _heaviside,
+    scalar=_scalar_heaviside,
     infer=_heaviside_infer,
     grad={
         "input": not_differentiable("heaviside"),
@@ -312,9 +361,16 @@ def _ignores_nan(name: str, function: np.ufunc, largest: bool, words: str, shown
     def first(input: Any, other: Any) -> Any:
         return ((input >= other) if largest else (input <= other)) | isnan(other)
 
+    def body(x: Expr, y: Expr) -> Expr:
+        if not x.floating:
+            return larger(x, y) if largest else smaller(x, y)
+        leads = x >= y if largest else x <= y
+        return where(leads | apply("isnan", y), x, y)
+
     op = pointwise(
         f"{name}(Tensor input, Tensor other)",
         function,
+        scalar=body,
         infer=guarded(
             2, complex=(RuntimeError, f"{name} not implemented for complex tensors.")
         ),

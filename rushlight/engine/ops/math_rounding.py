@@ -10,7 +10,9 @@ import numpy as np
 from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.ir.op import Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, ti
+from rushlight.engine.ir.scalar import Expr, function
 from rushlight.engine.ops.arithmetic_rules import guarded, no_gradient
+from rushlight.engine.ops.bodies import rounded
 from rushlight.engine.ops.elementwise import SAME, numpy_kernel, pointwise
 
 _FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
@@ -40,6 +42,7 @@ floor = pointwise(
     np.floor,
     infer=_no_complex("floor"),
     kernel=_kernel(np.floor),
+    scalar=rounded("floor"),
     grad={"input": no_gradient},
     samples=(*UNARY, S(ti(4))),
     doc="""The largest whole number not above each element.
@@ -56,6 +59,7 @@ ceil = pointwise(
     np.ceil,
     infer=_no_complex("ceil"),
     kernel=_kernel(np.ceil),
+    scalar=rounded("ceil"),
     grad={"input": no_gradient},
     samples=(*UNARY, S(ti(4))),
     doc="""The smallest whole number not below each element.
@@ -72,6 +76,7 @@ trunc = pointwise(
     np.trunc,
     infer=_no_complex("trunc"),
     kernel=_kernel(np.trunc),
+    scalar=rounded("trunc"),
     grad={"input": no_gradient},
     samples=(*UNARY, S(ti(4))),
     doc="""The whole part of each element.
@@ -98,6 +103,7 @@ def fix(input: Any) -> Any:
 frac = pointwise(
     "frac(Tensor input)",
     lambda x: np.subtract(x, np.trunc(x)),
+    scalar=lambda x: x - function("trunc", x),
     infer=guarded(1, boolean="frac_cpu", integral="frac_cpu", complex="frac_cpu"),
     grad={"input": lambda g: g},
     samples=UNARY,
@@ -115,6 +121,7 @@ round_whole = pointwise(
     np.rint,
     infer=guarded(1, boolean="round_vml_cpu", complex="round_vml_cpu"),
     kernel=_kernel(np.rint),
+    scalar=rounded("round"),
     grad={"input": no_gradient},
 )
 
@@ -126,9 +133,17 @@ def _round_at(x: Any, decimals: int) -> Any:
     return np.multiply(np.rint(np.divide(x, scale)), scale)
 
 
+def _scalar_round_at(x: Expr, decimals: int) -> Expr:
+    scale = 10.0 ** abs(decimals)
+    if decimals > 0:
+        return function("round", x * scale) / scale
+    return function("round", x / scale) * scale
+
+
 round_decimals = pointwise(
     "round_decimals(Tensor input, int decimals)",
     _round_at,
+    scalar=_scalar_round_at,
     infer=guarded(1, boolean="round_cpu", integral="round_cpu", complex="round_cpu"),
     grad={"input": no_gradient},
     grad_name="RoundBackward1",

@@ -9,9 +9,11 @@ import numpy as np
 
 from rushlight.engine.ir.op import Op, composite
 from rushlight.engine.ir.samples import UNARY, S, t, tc, ti
+from rushlight.engine.ir.scalar import Expr, function, where
 from rushlight.engine.ops.arithmetic_power import rsqrt, square
 from rushlight.engine.ops.arithmetic_rules import example, guarded
 from rushlight.engine.ops.blend import where_op
+from rushlight.engine.ops.bodies import applied
 from rushlight.engine.ops.elementwise import FLOAT, pointwise
 
 _FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
@@ -35,6 +37,7 @@ _ABOVE_ONE = (
 sin = pointwise(
     "sin(Tensor input)",
     np.sin,
+    scalar=applied("sin"),
     rule=FLOAT,
     grad={"input": lambda g, input: g * cos(input).conj()},
     samples=_ANY,
@@ -45,6 +48,7 @@ sin = pointwise(
 cos: Op = pointwise(
     "cos(Tensor input)",
     np.cos,
+    scalar=applied("cos"),
     rule=FLOAT,
     grad={"input": lambda g, input: -g * sin(input).conj()},
     samples=_ANY,
@@ -55,6 +59,7 @@ cos: Op = pointwise(
 tan = pointwise(
     "tan(Tensor input)",
     np.tan,
+    scalar=applied("tan"),
     rule=FLOAT,
     grad={"input": lambda g, result: g * (square(result) + 1).conj()},
     samples=(S(t(3, 4, low=-1.2, high=1.2)), S(t(low=-1.2, high=1.2)), S(t(0, 3)), S(tc(3))),
@@ -65,6 +70,7 @@ tan = pointwise(
 asin = pointwise(
     "asin(Tensor input)",
     np.arcsin,
+    scalar=applied("asin"),
     rule=FLOAT,
     grad={"input": lambda g, input: g * rsqrt(1 - square(input)).conj()},
     samples=_INSIDE,
@@ -76,6 +82,7 @@ asin = pointwise(
 acos = pointwise(
     "acos(Tensor input)",
     np.arccos,
+    scalar=applied("acos"),
     rule=FLOAT,
     grad={"input": lambda g, input: -g * rsqrt(1 - square(input)).conj()},
     samples=_INSIDE,
@@ -87,6 +94,7 @@ acos = pointwise(
 atan = pointwise(
     "atan(Tensor input)",
     np.arctan,
+    scalar=applied("atan"),
     rule=FLOAT,
     grad={"input": lambda g, input: g / (square(input) + 1).conj()},
     samples=_ANY,
@@ -98,6 +106,7 @@ atan = pointwise(
 sinh = pointwise(
     "sinh(Tensor input)",
     np.sinh,
+    scalar=applied("sinh"),
     rule=FLOAT,
     grad={"input": lambda g, input: g * cosh(input).conj()},
     samples=_ANY,
@@ -109,6 +118,7 @@ sinh = pointwise(
 cosh: Op = pointwise(
     "cosh(Tensor input)",
     np.cosh,
+    scalar=applied("cosh"),
     rule=FLOAT,
     grad={"input": lambda g, input: g * sinh(input).conj()},
     samples=_ANY,
@@ -120,6 +130,7 @@ cosh: Op = pointwise(
 asinh = pointwise(
     "asinh(Tensor input)",
     np.arcsinh,
+    scalar=applied("asinh"),
     rule=FLOAT,
     grad={"input": lambda g, input: g * rsqrt(square(input) + 1).conj()},
     samples=_ANY,
@@ -131,6 +142,7 @@ asinh = pointwise(
 acosh = pointwise(
     "acosh(Tensor input)",
     np.arccosh,
+    scalar=applied("acosh"),
     rule=FLOAT,
     grad={"input": lambda g, input: g * (rsqrt(input - 1) * rsqrt(input + 1)).conj()},
     samples=_ABOVE_ONE,
@@ -142,6 +154,7 @@ acosh = pointwise(
 atanh = pointwise(
     "atanh(Tensor input)",
     np.arctanh,
+    scalar=applied("atanh"),
     rule=FLOAT,
     grad={"input": lambda g, input: g / (1 - square(input)).conj()},
     samples=_INSIDE,
@@ -157,9 +170,15 @@ def _sinc_slope(g: Any, input: Any) -> Any:
     return g * where_op(input == 0, 0, slope).conj()
 
 
+def _scalar_sinc(x: Expr) -> Expr:
+    turned = x * pi
+    return where(x.eq(0), 1, function("sin", turned) / turned)
+
+
 sinc = pointwise(
     "sinc(Tensor input)",
     np.sinc,
+    scalar=_scalar_sinc,
     rule=FLOAT,
     grad={"input": _sinc_slope},
     samples=_ANY,
@@ -178,6 +197,7 @@ def _no_complex(name: str) -> Any:
 deg2rad: Op = pointwise(
     "deg2rad(Tensor input)",
     lambda x: np.multiply(x, pi / 180),
+    scalar=lambda x: x * (pi / 180),
     rule=FLOAT,
     infer=_no_complex("deg2rad"),
     grad={"input": lambda g: deg2rad(g)},
@@ -191,6 +211,7 @@ deg2rad: Op = pointwise(
 rad2deg: Op = pointwise(
     "rad2deg(Tensor input)",
     lambda x: np.multiply(x, 180 / pi),
+    scalar=lambda x: x * (180 / pi),
     rule=FLOAT,
     infer=_no_complex("rad2deg"),
     grad={"input": lambda g: rad2deg(g)},

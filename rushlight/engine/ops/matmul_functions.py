@@ -192,9 +192,9 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         return _linear_vector(input, weight, bias, ndim, weight_ndim)
     if bias is None:
         op = products.matmul_nt if ndim == 2 else products.matmul_nt_rows
-        return hooks.record(op, (input, weight), ())
+        return op.quick(input, weight)
     op = products.linear if ndim == 2 else products.linear_rows
-    return hooks.record(op, (bias, input, weight), ())
+    return op.quick(bias, input, weight)
 
 
 def _linear_vector(input: Any, weight: Any, bias: Any, ndim: int, weight_ndim: int) -> Any:

@@ -18,6 +18,7 @@ from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.memory_format import kept_layout
+from rushlight.engine.ops.written_out import Build, narrowed, shaped, usable, widened
 
 Array = np.ndarray
 
@@ -83,6 +84,85 @@ def _kernel(
     return call
 
 
+def _for_rows(build: Build, weight: Any, affine: Shape) -> Any:
+    """A weight as it broadcasts; one of the last axes does as it is."""
+    if weight is None:
+        return None
+    shape = tuple(weight.meta.shape)
+    plain = affine[len(affine) - len(shape) :] == shape and prod(affine) == prod(shape)
+    return widened(build, weight if plain else shaped(build, weight, affine))
+
+
+def _average(build: Build, x: Any, axes: Shape) -> Any:
+    return build("mean", x, dims=axes, keepdim=True)
+
+
+def _in_groups(build: Build, x: Any, grouped: Shape) -> Any:
+    """``x`` (N, C, ...) with its channels cut into groups, (N, G, C / G, ...)."""
+    return shaped(build, x, (*grouped[:3], *x.meta.shape[2:]))
+
+
+def _per_channel(build: Build, row: Any, grouped: Shape, ndim: int) -> Any:
+    """A number for each group repeated for its channels, (N, C, 1, ...)."""
+    batch, groups, channels, _ = grouped
+    row = shaped(build, row, (batch, groups, 1))
+    if channels > 1:
+        row = build("repeat", row, repeats=(1, 1, channels))
+    return shaped(build, row, (batch, groups * channels, *(1,) * (ndim - 2)))
+
+
+def _groups_written_out(
+    build: Build, x: Any, weight: Any, bias: Any, grouped: Shape, eps: float
+) -> Any:
+    """Statistics of groups of channels; what is made of them stays in the input's own shape."""
+    if not x.meta.contiguous or len(grouped) != 4 or x.meta.ndim < 2:
+        return None
+    found, ndim = x.meta.dtype, x.meta.ndim
+    kept = check_types(*[v.meta for v in (x, weight, bias) if v is not None])
+    x = widened(build, x)
+    channels = (x.meta.shape[1], *(1,) * (ndim - 2))
+    weight, bias = (
+        None if v is None else shaped(build, widened(build, v), channels) for v in (weight, bias)
+    )
+    parts = _in_groups(build, x, grouped)
+    axes = tuple(range(2, parts.meta.ndim))
+    mean = _average(build, parts, axes)
+    distance = build("sub", parts, mean)
+    var = _average(build, build("mul", distance, distance), axes)
+    rstd = build("rsqrt", build("add", var, eps))
+    y = build("sub", x, _per_channel(build, mean, grouped, ndim))
+    y = build("mul", y, _per_channel(build, rstd, grouped, ndim))
+    y = y if weight is None else build("mul", y, weight)
+    y = y if bias is None else build("add", y, bias)
+    rows = (*grouped[:2], 1, 1)
+    statistics = [narrowed(build, shaped(build, s, rows), kept) for s in (mean, rstd, var)]
+    return narrowed(build, y, found), *statistics
+
+
+def _written_out(
+    build: Build, x: Any, weight: Any, bias: Any, grouped: Shape, axes: Shape, affine: Shape,
+    eps: float,
+) -> Any:  # fmt: skip
+    if not usable(x, weight, bias):
+        return None
+    if grouped != tuple(x.meta.shape):
+        return _groups_written_out(build, x, weight, bias, grouped, eps)
+    found, kept = x.meta.dtype, check_types(*[v.meta for v in (x, weight, bias) if v is not None])
+    x = widened(build, x)
+    weight, bias = (_for_rows(build, part, affine) for part in (weight, bias))
+    mean = _average(build, x, axes)
+    centred = build("sub", x, mean)
+    var = _average(build, build("mul", centred, centred), axes)
+    rstd = build("rsqrt", build("add", var, eps))
+    if weight is not None and affine == _statistics_shape(grouped, axes):
+        y = build("mul", centred, build("mul", rstd, weight))
+    else:
+        y = build("mul", centred, rstd)
+        y = y if weight is None else build("mul", y, weight)
+    y = y if bias is None else build("add", y, bias)
+    return narrowed(build, y, found), *[narrowed(build, s, kept) for s in (mean, rstd, var)]
+
+
 def _backward_kernel(
     spec: Spec, grouped: Shape, axes: Shape, affine: Shape, eps: float
 ) -> Callable[..., tuple[Array, ...]]:
@@ -97,7 +177,7 @@ def _backward_kernel(
         g: Array, x: Array, mean: Array, rstd: Array, weight: Array | None
     ) -> tuple[Array, ...]:
         g = g.reshape(grouped).astype(compute, copy=False)
-        normal = (x.reshape(grouped) - mean).astype(compute, copy=False)
+        normal = x.reshape(grouped).astype(compute, copy=False) - mean.astype(compute, copy=False)
         normal *= rstd
         product = g * normal
         weight_grad = product.sum(axis=spread, keepdims=True)
@@ -129,6 +209,74 @@ def _backward_kernel(
         )
 
     return call
+
+
+def _groups_backward_written_out(
+    build: Build, g: Any, x: Any, mean: Any, rstd: Any, weight: Any, grouped: Shape
+) -> Any:
+    """Sums over the places of each channel first; those over groups and samples are made of them.
+
+    With a = g w, n normalised and m elements in a group:
+    ``gx = rstd (a - (sum(a) + n sum(a n)) / m)``.
+    """
+    if not x.meta.contiguous or not g.meta.contiguous or len(grouped) != 4 or x.meta.ndim < 3:
+        return None
+    found, kept, ndim = x.meta.dtype, mean.meta.dtype, x.meta.ndim
+    channels = x.meta.shape[1]
+    g, x, mean, rstd, weight = (widened(build, v) for v in (g, x, mean, rstd, weight))
+    mean, rstd = (_per_channel(build, v, grouped, ndim) for v in (mean, rstd))
+    normal = build("mul", build("sub", x, mean), rstd)
+    places = tuple(range(2, ndim))
+    sums = [build("sum", v, dims=places) for v in (g, build("mul", g, normal))]
+    bias_grad, weight_grad = (build("sum", v, dims=(0,)) for v in sums)
+    if weight is not None:
+        sums = [build("mul", v, weight) for v in sums]
+    rows = [shaped(build, v, grouped[:3]) for v in sums]
+    rows = [build("sum", v, dims=(2,), keepdim=True) for v in rows]
+    count = grouped[2] * grouped[3]
+    first, second = (
+        _per_channel(build, build("div", v, count), grouped, ndim) for v in rows
+    )
+    if weight is not None:
+        g = build("mul", g, shaped(build, weight, (channels, *(1,) * (ndim - 2))))
+    made = build("sub", build("sub", g, build("mul", normal, second)), first)
+    made = build("mul", made, rstd)
+    return [narrowed(build, made, found)] + [
+        narrowed(build, v, kept) for v in (weight_grad, bias_grad)
+    ]
+
+
+def _backward_written_out(
+    build: Build, g: Any, x: Any, mean: Any, rstd: Any, weight: Any, grouped: Shape, axes: Shape,
+    affine: Shape, eps: float,
+) -> Any:  # fmt: skip
+    if not usable(g, x, weight):
+        return None
+    if grouped != tuple(x.meta.shape):
+        return _groups_backward_written_out(build, g, x, mean, rstd, weight, grouped)
+    found, kept = x.meta.dtype, mean.meta.dtype
+    row = (prod(affine),) if weight is None else tuple(weight.meta.shape)
+    g, x, mean, rstd = (widened(build, v) for v in (g, x, mean, rstd))
+    scale = _for_rows(build, weight, affine)
+    normal = build("mul", build("sub", x, mean), rstd)
+    product = build("mul", g, normal)
+    spread = tuple(a for a, n in enumerate(affine) if n == 1)
+    weight_grad = build("sum", product, dims=spread) if spread else product
+    bias_grad = build("sum", g, dims=spread) if spread else g
+    if affine == _statistics_shape(grouped, axes):
+        count = prod(grouped[a] for a in axes)
+        rows = (shaped(build, v, affine) for v in (bias_grad, weight_grad))
+        first, second = (build("div", v, count) for v in rows)
+        made = build("sub", build("sub", g, build("mul", normal, second)), first)
+        made = build("mul", made, rstd if scale is None else build("mul", rstd, scale))
+    else:
+        scaled = g if scale is None else build("mul", g, scale)
+        weighted = product if scale is None else build("mul", product, scale)
+        first, second = _average(build, scaled, axes), _average(build, weighted, axes)
+        made = build("sub", build("sub", scaled, build("mul", normal, second)), first)
+        made = build("mul", made, rstd)
+    sums = [narrowed(build, shaped(build, v, row), kept) for v in (weight_grad, bias_grad)]
+    return narrowed(build, made, found), *sums
 
 
 def _backward_infer(
@@ -186,6 +334,7 @@ def _norm(name: str, grad_name: str) -> Op:
         kind=OTHER,
         infer=_backward_infer,
         kernel=_backward_kernel,
+        decompose=_backward_written_out,
         grad={"g_out, input, mean, rstd, weight": _twice},
         grad_name=f"{grad_name}BackwardBackward0",
     )
@@ -205,6 +354,7 @@ def _norm(name: str, grad_name: str) -> Op:
         kind=OTHER,
         infer=_infer,
         kernel=_kernel,
+        decompose=_written_out,
         grad={"input, weight, bias": gradient},
         differentiable=1,
         grad_name=grad_name,
@@ -252,6 +402,21 @@ def _fixed_kernel(spec: Spec, eps: float) -> Callable[..., Array]:
     return call
 
 
+def _fixed_written_out(
+    build: Build, x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float
+) -> Any:
+    if not usable(x, mean, var, weight, bias):
+        return None
+    found, row = x.meta.dtype, _row(x.meta)
+    x, mean, var, weight, bias = (widened(build, v) for v in (x, mean, var, weight, bias))
+    scale = build("rsqrt", build("add", var, eps))
+    scale = scale if weight is None else build("mul", scale, weight)
+    shift = build("mul", build("neg", mean), scale)
+    shift = shift if bias is None else build("add", shift, bias)
+    y = build("mul", x, shaped(build, scale, row))
+    return narrowed(build, build("add", y, shaped(build, shift, row)), found)
+
+
 def _fixed_scale(var: Any, weight: Any, input_meta: Meta, eps: float) -> Any:
     scale = (var + eps).rsqrt()
     return (scale if weight is None else scale * weight).reshape(_row(input_meta))
@@ -275,6 +440,7 @@ batch_norm_fixed = Op(
     kind=OTHER,
     infer=_fixed_infer,
     kernel=_fixed_kernel,
+    decompose=_fixed_written_out,
     grad={
         "input": lambda g, var, weight, input_meta, eps: (
             g * _fixed_scale(var, weight, input_meta, eps)

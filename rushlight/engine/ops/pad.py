@@ -11,8 +11,23 @@ from rushlight.engine.core.shape import Shape, channels_last_strides, is_channel
 from rushlight.engine.ir.graph import Meta, TensorBase, strided_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
+from rushlight.engine.ir.scalar import Expr, maximum, minimum, where
 from rushlight.engine.ops.elementwise import broadcast_meta
 from rushlight.engine.ops.index import add_rows
+from rushlight.engine.ops.places import (
+    Condition,
+    Load,
+    Part,
+    Place,
+    as_result,
+    below,
+    both,
+    from_on,
+    guarded,
+    pick,
+    plus,
+    whole_number,
+)
 from rushlight.engine.ops.view import numpy_sum
 
 Array = np.ndarray
@@ -75,17 +90,38 @@ def _constant_kernel(spec: Spec, pad: Shape) -> Callable[..., Array]:
     return call
 
 
+def _constant_element(load: Load, index: Place, spec: Spec, pad: Shape) -> Expr:
+    source = spec.inputs[0]
+    assert source is not None
+    found = list(index)
+    held: Condition = True
+    for place in range(len(pad) // 2):
+        axis = source.ndim - 1 - place
+        moved, size = plus(index[axis], -pad[2 * place]), source.shape[axis]
+        kept = both(from_on(index[axis], pad[2 * place]), below(moved, size))
+        found[axis] = guarded(kept, moved)
+        held = both(held, kept)
+    if held is False:
+        return as_result(load(1, ()), spec)
+    return as_result(pick(held, load(0, found), as_result(load(1, ()), spec)), spec)
+
+
 constant_pad: Op = Op(
     "constant_pad_nd(Tensor input, Tensor value, int[] pad)",
     kind=OTHER,
     infer=_constant_infer,
     kernel=_constant_kernel,
+    element=_constant_element,
     grad={"input": lambda g, pad: constant_pad(g, 0.0, pad=tuple(-n for n in pad))},
     grad_name="ConstantPadNd",
 )
 
 
 # a tensor's own elements -----------------------------------------------------------------------
+
+
+#: The number of the element that stands at each place of a padded axis: rule(left, right, size).
+Rule = Callable[[int, int, int], Array]
 
 
 def _reflect(left: int, right: int, size: int) -> Array:
@@ -108,8 +144,51 @@ def _wrap(left: int, right: int, size: int) -> Array:
     return cut + np.mod(place, max(kept, 1))
 
 
-#: The number of the element that stands at each place of a padded axis: rule(left, right, size).
-Rule = Callable[[int, int, int], Array]
+def _reflected(part: Part, size: int) -> Part:
+    """The number of the element that a place of a reflected axis shows, at most one turn away."""
+    number = whole_number(part)
+    number = where(number < 0, -number, number)
+    return where(number >= size, 2 * (size - 1) - number, number)
+
+
+def _repeated(part: Part, size: int) -> Part:
+    return minimum(maximum(whole_number(part), 0), size - 1)
+
+
+def _wrapped(part: Part, left: int, right: int, size: int) -> Part | None:
+    cut = max(-left, 0)
+    kept = size - cut - max(-right, 0)
+    if max(left, right) > kept:
+        return None
+    number = whole_number(part) - max(left, 0)
+    number = where(number < 0, number + kept, where(number >= kept, number - kept, number))
+    return plus(number, cut)
+
+
+def _own_element(rule: Rule) -> Callable[..., Expr | None]:
+    """The element body of a padding with a tensor's own elements."""
+
+    def moved(part: Part, left: int, right: int, size: int) -> Part | None:
+        if size < 2:
+            return 0 if size else None
+        if rule is _wrap:
+            return _wrapped(part, left, right, size)
+        return (_reflected if rule is _reflect else _repeated)(plus(part, -left), size)
+
+    def element(load: Load, index: Place, spec: Spec, pad: Shape) -> Expr | None:
+        source = spec.inputs[0]
+        assert source is not None
+        found = list(index)
+        for place in range(len(pad) // 2):
+            axis, (left, right) = source.ndim - 1 - place, pad[2 * place : 2 * place + 2]
+            if left or right:
+                part = moved(found[axis], left, right, source.shape[axis])
+                if part is None:
+                    return None
+                found[axis] = part
+        return load(0, found)
+
+    return element
 
 
 #: A padded axis: its number, which element stands at each place, and how many places are added
@@ -186,6 +265,7 @@ def _padding(name: str, grad_name: str, rule: Rule) -> Op:
         kind=OTHER,
         infer=infer,
         kernel=kernel,
+        element=_own_element(rule),
         grad={"input": lambda g, input_meta, pad: folding(g, whole=input_meta, pad=pad)},
         grad_name=grad_name,
     )

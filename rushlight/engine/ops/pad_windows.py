@@ -11,7 +11,22 @@ from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t
+from rushlight.engine.ir.scalar import Expr
 from rushlight.engine.ops import rearrange as primitive
+from rushlight.engine.ops.places import (
+    Condition,
+    Load,
+    Part,
+    Place,
+    as_result,
+    both,
+    divided,
+    guarded,
+    pick,
+    plus,
+    scaled,
+    within,
+)
 
 Array = np.ndarray
 
@@ -126,11 +141,32 @@ def _image_kernel(spec: Spec, output_size: Shape, window: Window) -> Callable[[A
     return call
 
 
+def _columns_element(load: Load, index: Place, spec: Spec, window: Window) -> Expr:
+    source = spec.inputs[0]
+    assert source is not None
+    kernel, dilation, padding, stride = window
+    *lead, depth, number = index
+    height, width = source.shape[-2:]
+    channel, tap = divided(depth, kernel[0] * kernel[1])
+    held: Condition = True
+    place: list[Part] = []
+    taps, blocks_ = divided(tap, kernel[1]), divided(number, blocks((height, width), window)[1])
+    for axis, size in enumerate((height, width)):
+        moved = plus(scaled(blocks_[axis], stride[axis]), scaled(taps[axis], dilation[axis]))
+        moved = plus(moved, -padding[axis])
+        inside = within(moved, size) if padding[axis] else True
+        held = both(held, inside)
+        place.append(guarded(inside, moved))
+    found = load(0, [*lead, channel, *place])
+    return as_result(pick(held, found, 0), spec)
+
+
 columns_op: Op = Op(
     "im2col(Tensor input, Window window)",
     kind=OTHER,
     infer=_columns_infer,
     kernel=_columns_kernel,
+    element=_columns_element,
     grad={
         "input": lambda g, input_meta, window: image_op(
             g, output_size=tuple(input_meta.shape[-2:]), window=window

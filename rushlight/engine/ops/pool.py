@@ -16,8 +16,17 @@ from rushlight.engine.core.dtype import BOOL, COMPLEX, SCALAR_NAMES, int64
 from rushlight.engine.core.shape import Shape, contiguous_strides
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import GATHER, OTHER, Op, Spec
+from rushlight.engine.ir.scalar import Expr, where
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.memory_format import kept_layout
+from rushlight.engine.ops.places import Load, Place, unjoined, whole_number
+from rushlight.engine.ops.pool_elements import (
+    MOST_PLACES,
+    chosen_gradient,
+    covering_count,
+    largest_element,
+)
+from rushlight.engine.ops.written_out import Build
 
 Array = np.ndarray
 
@@ -144,8 +153,12 @@ def _max_kernel(
 
 
 def _max_pool(name: str, nd: int) -> Op:
-    def gradient(g0: Any, result1: Any, input_meta: Meta) -> Any:
-        return pool_scatter(g0, result1, shape=tuple(input_meta.shape), nd=nd)
+    def gradient(
+        g0: Any, result1: Any, input_meta: Meta, kernel: Shape, stride: Shape, padding: Shape,
+        dilation: Shape,
+    ) -> Any:  # fmt: skip
+        window = (kernel, stride, padding, dilation)
+        return pool_scatter(g0, result1, shape=tuple(input_meta.shape), nd=nd, window=window)
 
     return Op(
         f"{name}(Tensor input, int[] kernel, int[] stride, int[] padding, int[] dilation, "
@@ -153,6 +166,7 @@ def _max_pool(name: str, nd: int) -> Op:
         kind=OTHER,
         infer=_max_infer,
         kernel=_max_kernel,
+        element=largest_element,
         grad={"input": gradient},
         differentiable=1,
         grad_name=f"MaxPool{nd}DWithIndices",
@@ -262,7 +276,9 @@ adaptive_max_pool3 = _adaptive_max_pool("adaptive_max_pool3", 3)
 # from places to places -------------------------------------------------------------------------
 
 
-def _scatter_kernel(spec: Spec, shape: Shape, nd: int) -> Callable[[Array, Array], Array]:
+def _scatter_kernel(
+    spec: Spec, shape: Shape, nd: int, window: tuple[Shape, ...] | None
+) -> Callable[[Array, Array], Array]:
     rows, size = prod(shape[:-nd]), prod(shape[-nd:])
     offsets = (np.arange(rows) * size)[:, None]
     compute = numpy_compute(spec.out.dtype)
@@ -283,11 +299,55 @@ def _scatter_kernel(spec: Spec, shape: Shape, nd: int) -> Callable[[Array, Array
     return call
 
 
+def _added_at(
+    load: Load, index: Place, spec: Spec, shape: Shape, nd: int, window: tuple[Shape, ...] | None
+) -> tuple[list[Any], Expr]:
+    """What every window gives to the place it has chosen; the place counts along the last axis."""
+    flat = whole_number(load(1, index))
+    inside = (flat >= 0) & (flat < prod(shape[-nd:]))
+    place = where(inside, flat, 0)
+    return [*index[:-nd], *[0] * (nd - 1), place], where(inside, load(0, index), 0)
+
+
+_added_at.domain = 0  # type: ignore[attr-defined]
+
+
+def _as_windows(
+    build: Build, g: Any, indices: Any, shape: Shape, nd: int, window: tuple[Shape, ...] | None
+) -> Any:
+    """The gradient looked up by the windows over a place, where these are known and few."""
+    if window is None or not g.meta.numel:
+        return None
+    kernel, stride, _, dilation = window
+    if covering_count(kernel, stride, dilation) > MOST_PLACES // 4:
+        return None
+    return build("pool_chosen", g, indices, shape=shape, window=window)
+
+
+def _chosen_kernel(
+    spec: Spec, shape: Shape, window: tuple[Shape, ...]
+) -> Callable[[Array, Array], Array]:
+    return _scatter_kernel(spec, shape, len(window[0]), window)
+
+
+# ``pool_scatter`` of the places that windows have chosen, for the compiler
+pool_chosen = Op(
+    "pool_chosen(Tensor g_out, Tensor indices, int[] shape, Window window)",
+    kind=GATHER,
+    infer=lambda g_out, indices, shape, window: make_meta(shape, g_out.dtype),
+    kernel=_chosen_kernel,
+    element=chosen_gradient,
+)
+
+# adds to every place what stands at the windows that have chosen it; ``window``: their kernel,
+# stride, padding and dilation, where the places come from such windows
 pool_scatter = Op(
-    "pool_scatter(Tensor g_out, Tensor indices, int[] shape, int nd)",
+    "pool_scatter(Tensor g_out, Tensor indices, int[] shape, int nd, Window window=None)",
     kind=OTHER,
-    infer=lambda g_out, indices, shape, nd: make_meta(shape, g_out.dtype),
+    infer=lambda g_out, indices, shape, nd, window: make_meta(shape, g_out.dtype),
     kernel=_scatter_kernel,
+    scatter=_added_at,
+    decompose=_as_windows,
     grad={"g_out": lambda g, indices, nd: pool_gather(g, indices, nd=nd)},
     grad_name="MaxPool2DWithIndicesBackwardBackward0",
 )
@@ -306,11 +366,19 @@ def _gather_kernel(spec: Spec, nd: int) -> Callable[[Array, Array], Array]:
     return call
 
 
+def _gather_element(load: Load, index: Place, spec: Spec, nd: int) -> Expr:
+    source = spec.inputs[0]
+    assert source is not None
+    number = whole_number(load(1, index))
+    return load(0, [*index[:-nd], *unjoined(number, source.shape[-nd:])])
+
+
 pool_gather: Op = Op(
     "pool_gather(Tensor input, Tensor indices, int nd)",
     kind=GATHER,
     infer=lambda input, indices, nd: make_meta(tuple(indices.shape), input.dtype),
     kernel=_gather_kernel,
+    element=_gather_element,
     grad={
         "input": lambda g, indices, input_meta, nd: pool_scatter(
             g, indices, shape=tuple(input_meta.shape), nd=nd

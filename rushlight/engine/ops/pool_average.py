@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from rushlight.engine.ops.pool import (
     part_bounds,
     pooled_size,
 )
+from rushlight.engine.ops.pool_elements import MOST_PLACES, mean_element, mean_gradient
+from rushlight.engine.ops.written_out import Build, narrowed, usable, widened
 
 Array = np.ndarray
 
@@ -136,6 +138,36 @@ def _avg_grad_kernel(
     return call
 
 
+def _block_means(build: Build, x: Any, kernel: Shape) -> Any:
+    """The means of windows that lie side by side and cover the input, as a reduction."""
+    nd, shape = len(kernel), tuple(x.meta.shape)
+    lead, out = shape[:-nd], [n // k for n, k in zip(shape[-nd:], kernel, strict=True)]
+    found = x.meta.dtype
+    x = widened(build, x)
+    if all(n == 1 for n in out):
+        dims = tuple(range(len(lead), len(shape)))
+        return narrowed(build, build("mean", x, dims=dims, keepdim=True), found)
+    blocks = [part for pair in zip(out, kernel, strict=True) for part in pair]
+    x = build("view", x, size=(*lead, *blocks))
+    dims = tuple(range(len(lead) + 1, len(lead) + 2 * nd, 2))
+    return narrowed(build, build("mean", x, dims=dims, keepdim=False), found)
+
+
+def _large_windows(
+    build: Build, x: Any, kernel: Shape, stride: Shape, padding: Shape, ceil: bool,
+    count_padding: bool, divisor: int | None,
+) -> Any:  # fmt: skip
+    """Windows of many places that lie side by side are averaged by a reduction."""
+    few = prod(kernel) <= MOST_PLACES and divisor is None
+    if few or not usable(x) or not x.meta.contiguous or not x.meta.dtype.is_floating_point:
+        return None
+    size = tuple(x.meta.shape)[-len(kernel) :]
+    covered = all(n % k == 0 for n, k in zip(size, kernel, strict=True))
+    if stride != kernel or any(padding) or not covered or divisor not in (None, prod(kernel)):
+        return None
+    return _block_means(build, x, kernel)
+
+
 def _avg_pool(name: str, nd: int) -> Op:
     """The record of the mean over windows, and of its gradient."""
 
@@ -165,6 +197,8 @@ def _avg_pool(name: str, nd: int) -> Op:
         kind=OTHER,
         infer=_avg_infer,
         kernel=_avg_kernel,
+        element=mean_element,
+        decompose=_large_windows,
         grad={"input": gradient},
         grad_name=f"AvgPool{nd}D",
     )
@@ -173,6 +207,7 @@ def _avg_pool(name: str, nd: int) -> Op:
         kind=OTHER,
         infer=lambda g_out, shape, *_: make_meta(shape, g_out.dtype),
         kernel=_avg_grad_kernel,
+        element=mean_gradient,
         grad={"g_out": again},
         grad_name=f"AvgPool{nd}DBackwardBackward0",
     )
@@ -186,18 +221,22 @@ avg_pool3 = _avg_pool("avg_pool3", 3)
 # nearly equal parts ----------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
-def _part_means(size: int, parts: int) -> Array:
-    """The matrix (parts, size) whose rows take the mean of each part."""
-    made = np.zeros((parts, size))
-    for row, (start, stop) in enumerate(part_bounds(size, parts)):
-        made[row, start:stop] = 1.0 / max(stop - start, 1)
-    return made
+def _part_means(x: Array, axis: int, bounds: list[tuple[int, int]], _: int) -> Array:
+    """The mean of each part of an axis."""
+    moved = np.moveaxis(x, axis, -1)
+    made = np.empty((*moved.shape[:-1], len(bounds)), x.dtype)
+    for part, (start, stop) in enumerate(bounds):
+        np.divide(moved[..., start:stop].sum(-1), x.dtype.type(stop - start), made[..., part])
+    return np.moveaxis(made, -1, axis)
 
 
-def _along(x: Array, axis: int, matrix: Array) -> Array:
-    """``matrix`` applied to one axis."""
-    return np.moveaxis(np.moveaxis(x, axis, -1) @ matrix.T, -1, axis)
+def _part_shares(x: Array, axis: int, bounds: list[tuple[int, int]], size: int) -> Array:
+    """The gradient of each part's mean, given to its elements."""
+    moved = np.moveaxis(x, axis, -1)
+    made = np.zeros((*moved.shape[:-1], size), x.dtype)
+    for part, (start, stop) in enumerate(bounds):
+        made[..., start:stop] += moved[..., part : part + 1] / x.dtype.type(stop - start)
+    return np.moveaxis(made, -1, axis)
 
 
 def _adaptive_infer(input: Meta, size: Shape) -> Meta:
@@ -221,17 +260,16 @@ def _part_kernel(spec: Spec, sizes: Shape, parts: Shape, spread: bool) -> Callab
     out = tuple(spec.out.shape)
     found = spec.out.dtype.numpy
     compute = numpy_compute(spec.out.dtype)
-    matrices = [
-        _part_means(n, m).astype(compute) for n, m in zip(sizes, parts, strict=True)
-    ]
+    bounds = [part_bounds(n, m) for n, m in zip(sizes, parts, strict=True)]
+    along = _part_shares if spread else _part_means
     taken = parts if spread else sizes
 
     def call(x: Array) -> Array:
         if 0 in out or not x.size:
             return np.zeros(out, found)
         made = x.reshape(-1, *taken).astype(compute, copy=False)
-        for axis, matrix in enumerate(matrices, 1):
-            made = _along(made, axis, matrix.T if spread else matrix)
+        for axis, (own, size) in enumerate(zip(bounds, sizes, strict=True), 1):
+            made = along(made, axis, own, size)
         return np.ascontiguousarray(made).reshape(out).astype(found, copy=False)
 
     return call
@@ -249,6 +287,27 @@ def _adaptive_grad_kernel(spec: Spec, shape: Shape, nd: int) -> Callable[[Array]
     return _part_kernel(spec, shape[-nd:], tuple(source.shape[-nd:]), True)
 
 
+def _parts_written_out(build: Build, x: Any, size: Shape) -> Any:
+    """Parts of one size are windows side by side."""
+    old = tuple(x.meta.shape)[-len(size) :]
+    if not usable(x) or not x.meta.contiguous or 0 in size:
+        return None
+    if any(n % m for n, m in zip(old, size, strict=True)):
+        return None
+    return _block_means(build, x, tuple(n // m for n, m in zip(old, size, strict=True)))
+
+
+def _parts_grad_written_out(build: Build, g: Any, shape: Shape, nd: int) -> Any:
+    parts = tuple(g.meta.shape)[-nd:]
+    if not usable(g) or any(n % m for n, m in zip(shape[-nd:], parts, strict=True)):
+        return None
+    kernel = tuple(n // m for n, m in zip(shape[-nd:], parts, strict=True))
+    return build(
+        "avg_pool_grad" if nd == 2 else "avg_pool3_grad", g, shape=shape, kernel=kernel,
+        stride=kernel, padding=(0,) * nd, ceil=False, count_padding=True, divisor=None,
+    )  # fmt: skip
+
+
 def _adaptive_avg_pool(name: str, nd: int) -> Op:
     """The record of the mean over parts, and of its gradient."""
     forward = Op(
@@ -256,6 +315,7 @@ def _adaptive_avg_pool(name: str, nd: int) -> Op:
         kind=OTHER,
         infer=_adaptive_infer,
         kernel=_adaptive_kernel,
+        decompose=_parts_written_out,
         grad={"input": lambda g, input_meta: backward(g, shape=tuple(input_meta.shape), nd=nd)},
         grad_name=f"AdaptiveAvgPool{nd}D",
     )
@@ -264,6 +324,7 @@ def _adaptive_avg_pool(name: str, nd: int) -> Op:
         kind=OTHER,
         infer=lambda g_out, shape, nd: make_meta(shape, g_out.dtype),
         kernel=_adaptive_grad_kernel,
+        decompose=_parts_grad_written_out,
         grad={"g_out": lambda g, g_out_meta, nd: forward(g, size=tuple(g_out_meta.shape[-nd:]))},
         grad_name=f"AdaptiveAvgPool{nd}DBackwardBackward0",
     )

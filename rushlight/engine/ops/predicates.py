@@ -7,11 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import COMPLEX, FLOATING, SCALAR_NAMES, bool_
+from rushlight.engine.core.dtype import (
+    COMPLEX,
+    FLOATING,
+    SCALAR_NAMES,
+    bool_,
+    float64,
+    int32,
+    int64,
+)
 from rushlight.engine.ir.graph import WEAK_METAS, Meta, TensorBase
 from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import S, t, tb, tc, ti
+from rushlight.engine.ir.scalar import Expr, bits, cast, const, function
 from rushlight.engine.ops.arithmetic_rules import Refusal, example, guarded, require_tensor
+from rushlight.engine.ops.bodies import absolute, applied
 from rushlight.engine.ops.elementwise import (
     COMPARE,
     as_floating,
@@ -25,12 +35,20 @@ _SPECIAL_VALUES = t(5, values=[1.0, float("nan"), float("inf"), float("-inf"), -
 
 
 def _ask(
-    name: str, function: Callable[..., Any], words: str, shown: str, complex_: Refusal = None
+    name: str,
+    function: Callable[..., Any],
+    words: str,
+    shown: str,
+    complex_: Refusal = None,
+    *,
+    scalar: Callable[[Expr], Expr],
+    whole: bool = False,
 ) -> Op:
-    """Record a question about each element."""
+    """Record a question about each element; ``whole`` is the answer for integers."""
     return pointwise(
         f"{name}(Tensor input)",
         function,
+        scalar=lambda x: scalar(x) if x.floating else const(whole, bool_),
         rule=COMPARE,
         infer=guarded(1, COMPARE, complex=complex_),
         namespaces=("torch",),
@@ -45,15 +63,25 @@ def _signbit(x: Any) -> Any:
     return np.signbit(x) if x.dtype.kind == "f" else np.less(x, 0)
 
 
-isnan = _ask("isnan", np.isnan, "not a number", "tensor([False,  True, False])")
-isinf = _ask("isinf", np.isinf, "infinite", "tensor([False, False,  True])")
-isfinite = _ask("isfinite", np.isfinite, "a finite number", "tensor([ True, False, False])")
+isnan = _ask(
+    "isnan", np.isnan, "not a number", "tensor([False,  True, False])",
+    scalar=applied("isnan"),
+)  # fmt: skip
+isinf = _ask(
+    "isinf", np.isinf, "infinite", "tensor([False, False,  True])",
+    scalar=lambda x: absolute(x).eq(np.inf),
+)  # fmt: skip
+isfinite = _ask(
+    "isfinite", np.isfinite, "a finite number", "tensor([ True, False, False])",
+    scalar=lambda x: absolute(x) < np.inf, whole=True,
+)  # fmt: skip
 isposinf = _ask(
     "isposinf",
     lambda x: np.equal(x, np.inf),
     "positive infinity",
     "tensor([False, False, False])",
     (RuntimeError, "isposinf does not support complex inputs."),
+    scalar=lambda x: x.eq(np.inf),
 )
 isneginf = _ask(
     "isneginf",
@@ -61,14 +89,36 @@ isneginf = _ask(
     "negative infinity",
     "tensor([False, False,  True])",
     (RuntimeError, "isneginf does not support complex inputs."),
+    scalar=lambda x: x.eq(-np.inf),
 )
-isreal = _ask("isreal", np.isreal, "a real number", "tensor([True, True, True])")
-signbit = _ask(
-    "signbit",
+isreal = _ask(
+    "isreal", np.isreal, "a real number", "tensor([True, True, True])",
+    scalar=lambda x: const(True, bool_), whole=True,
+)  # fmt: skip
+def _scalar_signbit(x: Expr) -> Expr:
+    if x.floating:
+        return bits(x, int64 if x.dtype is float64 else int32) < 0
+    return x < 0 if x.dtype.is_signed else const(False, bool_)
+
+
+signbit = pointwise(
+    "signbit(Tensor input)",
     _signbit,
-    "negative, minus zero included",
-    "tensor([False, False,  True])",
-    (NotImplementedError, "signbit is not implemented for complex tensors."),
+    scalar=_scalar_signbit,
+    rule=COMPARE,
+    infer=guarded(
+        1,
+        COMPARE,
+        complex=(NotImplementedError, "signbit is not implemented for complex tensors."),
+    ),
+    namespaces=("torch",),
+    method=True,
+    samples=isnan.samples,
+    doc="Where an element is negative, minus zero included."
+    + example(
+        "signbit(torch.tensor([1.0, float('nan'), float('-inf')]))",
+        "tensor([False, False,  True])",
+    ),
 )
 
 
@@ -105,11 +155,29 @@ def _isclose_kernel(spec: Spec, equal_nan: bool) -> Callable[..., np.ndarray]:
     return kernel
 
 
+def _scalar_isclose(x: Expr, y: Expr, rtol: Expr, atol: Expr, equal_nan: bool) -> Expr:
+    close = x.eq(y)
+    if equal_nan and x.floating:
+        close = close | (function("isnan", x) & function("isnan", y))
+    first, second = cast(x, rtol.dtype), cast(y, rtol.dtype)
+    allowed = atol + function("abs", second * rtol)
+    distance = function("abs", first - second)
+    tolerated = (distance < np.inf) & (distance <= allowed)
+    return close | (tolerated & (rtol.ne(0) | atol.ne(0)))
+
+
+def _isclose_types(metas: tuple[Meta, ...], attrs: tuple[Any, ...]) -> tuple[Any, ...]:
+    tolerance = as_floating(metas[0].dtype)
+    return None, None, tolerance, tolerance
+
+
 isclose_op = pointwise(
     "isclose(Tensor input, Tensor other, Tensor rtol, Tensor atol, bool equal_nan)",
     np.equal,
     infer=_isclose_infer,
     kernel=_isclose_kernel,
+    scalar=_scalar_isclose,
+    compute=_isclose_types,
 )
 
 _CLOSE = (

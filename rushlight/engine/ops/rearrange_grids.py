@@ -14,9 +14,22 @@ from rushlight.engine.core.shape import Size, broadcast_shapes as common_shape
 from rushlight.engine.ir.graph import Meta, TensorBase, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec, composite, constant, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
+from rushlight.engine.ir.scalar import Expr
 from rushlight.engine.ops import view as primitive
 from rushlight.engine.ops.index_axis import index_select_op
 from rushlight.engine.ops.join import stack_op
+from rushlight.engine.ops.places import (
+    MOST_JOINED,
+    Load,
+    Place,
+    as_result,
+    below,
+    both,
+    from_on,
+    guarded,
+    pick,
+    plus,
+)
 from rushlight.engine.ops.rearrange import flip_op
 
 # broadcasting ----------------------------------------------------------------------------------
@@ -227,6 +240,26 @@ def _block_kernel(spec: Spec) -> Callable[..., np.ndarray]:
     return call
 
 
+def _block_element(load: Load, index: Place, spec: Spec) -> Expr | None:
+    if len(spec.inputs) > MOST_JOINED:
+        return None
+    found: Expr | int = 0
+    row = column = 0
+    for k, meta in enumerate(spec.inputs):
+        assert meta is not None
+        height, width = _block_shape(meta)
+        if height and width:
+            rows, columns = plus(index[0], -row), plus(index[1], -column)
+            inside = both(
+                both(from_on(index[0], row), below(rows, height)),
+                both(from_on(index[1], column), below(columns, width)),
+            )
+            place = [guarded(inside, rows), guarded(inside, columns)][2 - meta.ndim :]
+            found = as_result(pick(inside, as_result(load(k, place), spec), found), spec)
+        row, column = row + height, column + width
+    return as_result(found, spec)
+
+
 def _block_grad(g: Any, metas: Sequence[Meta], needs: Sequence[bool]) -> list[Any]:
     parts: list[Any] = []
     row = column = 0
@@ -243,6 +276,7 @@ block_diag_op = Op(
     kind=OTHER,
     infer=_block_infer,
     kernel=_block_kernel,
+    element=_block_element,
     grad={"tensors": _block_grad},
 )
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype, int64
+from rushlight.engine.core.dtype import BOOL, FLOATING, SCALAR_NAMES, bool_, dtype, int64
 from rushlight.engine.core.shape import Shape, is_contiguous, normalize_dim, normalize_dims
 from rushlight.engine.ir.graph import Meta, make_meta, strided_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec
+from rushlight.engine.ir.scalar import Reduction
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.reduce_sums import blocked_sum
 from rushlight.engine.ops.view import expand
+from rushlight.engine.ops.written_out import Build, narrowed
 
 Array = np.ndarray
 
@@ -143,8 +145,20 @@ def _sum_kernel(spec: Spec, dims: Shape, keepdim: bool, _: Any) -> Callable[[Any
     return total
 
 
+def truth(name: str) -> Callable[..., Any]:
+    """The decomposition of a sum or product of type bool: whether any or all are true."""
+
+    def decompose(build: Build, x: Any, dims: Shape, keepdim: bool, kind: dtype | None) -> Any:
+        if kind is None or kind.category != BOOL:
+            return None
+        return build(name, narrowed(build, x, bool_), dims=dims, keepdim=keepdim)
+
+    return decompose
+
+
 _SUM: dict[str, Any] = {"kind": REDUCTION, "infer": sum_infer, "kernel": _sum_kernel,
-                        "grad": {"input": expand_back}}  # fmt: skip
+                        "grad": {"input": expand_back}, "reduce": Reduction("add"),
+                        "decompose": truth("any_")}  # fmt: skip
 
 sum_ = Op(
     "sum(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
@@ -189,8 +203,13 @@ def _mean_grad(g: Any, input_meta: Meta, dims: Shape, keepdim: bool) -> Any:
     return expand_back(g / count, input_meta, dims, keepdim)
 
 
-_MEAN: dict[str, Any] = {"kind": REDUCTION, "infer": _mean_infer, "kernel": _mean_kernel,
-                         "grad": {"input": _mean_grad}}  # fmt: skip
+_MEAN: dict[str, Any] = {
+    "kind": REDUCTION,
+    "infer": _mean_infer,
+    "kernel": _mean_kernel,
+    "grad": {"input": _mean_grad},
+    "reduce": Reduction("add", finish=lambda total, count, spec: total / count),
+}
 
 mean = Op(
     "mean(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",

@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import bool_, int64
+from rushlight.engine.core.dtype import BOOL, bool_, int64
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec
+from rushlight.engine.ir.scalar import Reduction
 from rushlight.engine.ops.reduce import reduced_shape, restore_dims
 from rushlight.engine.ops.reduce_select import (
     chosen_grad,
     comparable,
+    first_place,
     require_elements,
     require_ordered,
     tie_share,
 )
+from rushlight.engine.ops.written_out import Build, shaped, usable
 
 Array = np.ndarray
 
@@ -67,11 +70,19 @@ def _extreme(name: str, function: Any, grad_name: str, alone: str) -> Op:
         assert source is not None
         return _reduction(function, spec, source, dims, keepdim)
 
+    def decompose(build: Build, x: Any, dims: Shape, keepdim: bool) -> Any:
+        if x.meta.dtype.category != BOOL:
+            return None
+        return build("any_" if largest else "all_", x, dims=dims, keepdim=keepdim)
+
+    largest = function is np.maximum
     return Op(
         f"{name}(Tensor input, int[] dims, bool keepdim=False)",
         kind=REDUCTION,
         infer=infer,
         kernel=kernel,
+        reduce=Reduction("maximum" if largest else "minimum"),
+        decompose=decompose,
         grad={"input": ties_grad},
         grad_name=grad_name,
     )
@@ -105,6 +116,10 @@ def _aminmax_kernel(spec: Spec, dims: Shape, keepdim: bool) -> Callable[[Array],
     return lambda x: (low(x), high(x))
 
 
+def _aminmax_written_out(build: Build, x: Any, dims: Shape, keepdim: bool) -> Any:
+    return [build(name, x, dims=dims, keepdim=keepdim) for name in ("amin_", "amax_")]
+
+
 def _aminmax_grad(
     g0: Any, g1: Any, input: Any, result: Any, result1: Any, input_meta: Meta, dims: Shape,
     keepdim: bool,
@@ -119,6 +134,7 @@ aminmax = Op(
     kind=REDUCTION,
     infer=_aminmax_infer,
     kernel=_aminmax_kernel,
+    decompose=_aminmax_written_out,
     grad={"input": _aminmax_grad},
     grad_name="Aminmax",
 )
@@ -156,11 +172,20 @@ def _along(name: str, function: Any, index_of: Any, grad_name: str) -> Op:
 
         return call
 
+    def decompose(build: Build, x: Any, dim: int, keepdim: bool) -> Any:
+        if not usable(x) or not x.meta.ndim:
+            return None
+        extreme = build(reduced, x, dims=(dim,), keepdim=keepdim)
+        kept = reduced_shape(tuple(x.meta.shape), (dim,), True)
+        return extreme, first_place(build, x, shaped(build, extreme, kept), dim, keepdim)
+
+    reduced = "amax_" if function is np.maximum else "amin_"
     return Op(
         f"{name}(Tensor input, int dim, bool keepdim=False)",
         kind=REDUCTION,
         infer=infer,
         kernel=kernel,
+        decompose=decompose,
         grad={
             "input": lambda g0, result1, input_meta, dim, keepdim: chosen_grad(
                 g0, result1, input_meta, dim, keepdim
@@ -198,11 +223,19 @@ def _index(name: str, index_of: Any) -> Op:
         axis = dim if source.ndim else None
         return lambda x: np.asarray(index_of(prepare(x), axis=axis, keepdims=keepdim), np.int64)
 
+    def decompose(build: Build, x: Any, dim: int | None, keepdim: bool) -> Any:
+        if not usable(x) or not x.meta.ndim:
+            return None
+        dims = tuple(range(x.meta.ndim)) if dim is None else (dim,)
+        extreme = build(f"a{public[3:]}_", x, dims=dims, keepdim=True)
+        return first_place(build, x, extreme, dim, keepdim)
+
     return Op(
         f"{name}(Tensor input, int? dim=None, bool keepdim=False)",
         kind=REDUCTION,
         infer=infer,
         kernel=kernel,
+        decompose=decompose,
     )
 
 

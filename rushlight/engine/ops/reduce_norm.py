@@ -11,11 +11,14 @@ import numpy as np
 from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.ir.loops import computing
 from rushlight.engine.ir.op import REDUCTION, Op, Spec
+from rushlight.engine.ir.scalar import Expr, Reduction, cast, function
 from rushlight.engine.ops.blend import where_op
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.reduce import reduced_count, reduced_shape, restore_dims, summation
 from rushlight.engine.ops.reduce_select import tie_share
+from rushlight.engine.ops.written_out import Build, narrowed, usable, widened
 
 Array = np.ndarray
 
@@ -65,6 +68,35 @@ def _kernel(spec: Spec, ord: float, dims: Shape, keepdim: bool, _: Any) -> Calla
     return lambda x: np.asarray(function(x.astype(compute, copy=False))).astype(out, copy=False)
 
 
+def _prepared(x: Expr, spec: Spec) -> Expr:
+    """What is added up for a norm that is a sum, from an element."""
+    order = spec.attr("ord")
+    x = cast(x, computing(spec.out.dtype))
+    if order == 0:
+        return cast(x.ne(0), x.dtype)
+    if order == 2:
+        return x * x
+    size = function("abs", x)
+    return size if order == 1 else function("pow", size, order)
+
+
+def _finished(total: Expr, count: int, spec: Spec) -> Expr:
+    order = spec.attr("ord")
+    if order == 2:
+        return function("sqrt", total)
+    return total if order in (0, 1) else function("pow", total, 1 / order)
+
+
+def _written_out(build: Build, x: Any, ord: float, dims: Shape, keepdim: bool, kind: Any) -> Any:
+    """The norms that are extremes."""
+    if ord not in (inf, -inf) or not usable(x):
+        return None
+    out = kind or x.meta.dtype
+    size = build("abs", widened(build, x, out))
+    made = build("amax_" if ord > 0 else "amin_", size, dims=dims, keepdim=keepdim)
+    return narrowed(build, made, out)
+
+
 def norm_grad(
     g: Any, input: Any, result: Any, input_meta: Meta, ord: float, dims: Shape, keepdim: bool
 ) -> Any:
@@ -98,6 +130,8 @@ def _record(name: str, grad_name: str) -> Op:
         kind=REDUCTION,
         infer=_infer,
         kernel=_kernel,
+        reduce=Reduction("add", _prepared, _finished),
+        decompose=_written_out,
         grad={"input": norm_grad},
         grad_name=grad_name,
     )
@@ -146,6 +180,18 @@ def _renorm_kernel(spec: Spec, p: float, dim: int) -> Callable[..., Array]:
     return scale
 
 
+def _renorm_written_out(build: Build, x: Any, maxnorm: Any, p: float, dim: int) -> Any:
+    if not usable(x):
+        return None
+    found = x.meta.dtype
+    dims = _other_axes(x.meta.ndim, dim)
+    size = build("vector_norm_", x, ord=p, dims=dims, keepdim=True, dtype=None)
+    size, x = widened(build, size), widened(build, x)
+    scaled = build("div", maxnorm, build("add", size, RENORM_MARGIN))
+    factor = build("where", build("gt", size, maxnorm), scaled, 1.0)
+    return narrowed(build, build("mul", x, factor), found)
+
+
 def _renorm_grad(g: Any, input: Any, maxnorm: Any, input_meta: Meta, p: float, dim: int) -> Any:
     dims = _other_axes(input_meta.ndim, dim)
     size = vector_norm(input, ord=p, dims=dims, keepdim=True, dtype=None)
@@ -165,6 +211,7 @@ renorm = Op(
     kind=REDUCTION,
     infer=_renorm_infer,
     kernel=_renorm_kernel,
+    decompose=_renorm_written_out,
     grad={"input": _renorm_grad},
     grad_name="Renorm",
 )

@@ -19,6 +19,8 @@ from rushlight.engine.core.dtype import (
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec, constant
+from rushlight.engine.ir.scalar import Expr, Reduction, cast, function, where
+from rushlight.engine.ops.bodies import true
 from rushlight.engine.ops.elementwise import as_floating, numpy_compute
 from rushlight.engine.ops.reduce import (
     expand_back,
@@ -26,8 +28,10 @@ from rushlight.engine.ops.reduce import (
     restore_dims,
     sum_infer,
     summation,
+    truth,
 )
 from rushlight.engine.ops.scan import cumprod, shift
+from rushlight.engine.ops.written_out import Build, narrowed, shaped, usable, widened
 
 Array = np.ndarray
 
@@ -64,7 +68,8 @@ def _prod_grad(g: Any, input: Any, input_meta: Meta, dims: Shape, keepdim: bool)
 
 
 _PROD: dict[str, Any] = {"kind": REDUCTION, "infer": sum_infer, "kernel": _prod_kernel,
-                         "grad": {"input": _prod_grad}}  # fmt: skip
+                         "grad": {"input": _prod_grad}, "reduce": Reduction("mul"),
+                         "decompose": truth("all_")}  # fmt: skip
 
 prod_dim = Op(
     "prod_dim(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
@@ -105,11 +110,17 @@ def _nansum_kernel(spec: Spec, dims: Shape, keepdim: bool, _: Any) -> Callable[[
     return total
 
 
+def _not_broken(x: Expr, spec: Spec) -> Expr:
+    return where(function("isnan", x), 0, x) if x.floating else x
+
+
 nansum = Op(
     "nansum_(Tensor input, int[] dims, bool keepdim=False, dtype? dtype=None)",
     kind=REDUCTION,
     infer=_nansum_infer,
     kernel=_nansum_kernel,
+    reduce=Reduction("add", _not_broken),
+    decompose=truth("any_"),
     grad={
         "input": lambda g, input, input_meta, dims, keepdim: (
             expand_back(g, input_meta, dims, keepdim) * (input == input)
@@ -144,6 +155,7 @@ def _truth(name: str, function: Any) -> Op:
         kind=REDUCTION,
         infer=_truth_infer,
         kernel=kernel,
+        reduce=Reduction("and" if name == "all" else "or", lambda x, spec: true(x)),
     )
 
 
@@ -157,6 +169,7 @@ count_nonzero = Op(
     kernel=lambda spec, dims: (
         lambda x: np.asarray(np.add.reduce(x != 0, axis=dims, dtype=np.int64))
     ),
+    reduce=Reduction("add", lambda x, spec: cast(true(x), int64)),
 )
 
 
@@ -191,6 +204,19 @@ def _logsumexp_kernel(spec: Spec, dims: Shape, keepdim: bool) -> Callable[[Array
     return call
 
 
+def _logsumexp_written_out(build: Build, x: Any, dims: Shape, keepdim: bool) -> Any:
+    if not usable(x):
+        return None
+    out = as_floating(x.meta.dtype)
+    x = widened(build, x, out)
+    peak = build("amax_", x, dims=dims, keepdim=True)
+    peak = build("where", build("isinf", peak), 0.0, peak)
+    powers = build("exp", build("sub", x, peak))
+    total = build("sum", powers, dims=dims, keepdim=keepdim)
+    made = build("add", build("log", total), shaped(build, peak, total.meta.shape))
+    return narrowed(build, made, out)
+
+
 def _logsumexp_grad(
     g: Any, input: Any, result: Any, input_meta: Meta, dims: Shape, keepdim: bool
 ) -> Any:
@@ -206,6 +232,7 @@ logsumexp = Op(
     kind=REDUCTION,
     infer=_logsumexp_infer,
     kernel=_logsumexp_kernel,
+    decompose=_logsumexp_written_out,
     grad={"input": _logsumexp_grad},
     grad_name="Logsumexp",
 )
@@ -230,6 +257,9 @@ trace = Op(
     kind=REDUCTION,
     infer=_trace_infer,
     kernel=_trace_kernel,
+    decompose=lambda build, x: build(
+        "sum_all", build("diagonal", x, offset=0, dim1=0, dim2=1), dims=(0,)
+    ),
     grad={
         "input": lambda g, input_meta: g * constant(np.eye(*input_meta.shape, dtype=g.dtype.numpy))
     },

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import SCALAR_NAMES, uint8
+from rushlight.engine.core.dtype import SCALAR_NAMES, dtype, float32, float64, int64, uint8
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta, make_meta
+from rushlight.engine.ir.loops import computing
 from rushlight.engine.ir.op import OTHER, Op, Spec
+from rushlight.engine.ir.scalar import Expr, cast, const, function, maximum, minimum
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.memory_format import kept_layout
+from rushlight.engine.ops.places import Load, Part, Place, divided, whole_number
 
 Array = np.ndarray
 Scales = tuple[float | None, ...]
@@ -251,6 +254,73 @@ def _grad_kernel(mode: str, smooth: bool) -> Callable[..., Any]:
     return prepare
 
 
+def _nearest_place(
+    part: Part, size: int, count: int, given: float | None, mode: str, kind: dtype
+) -> Part:
+    """The component of the old element nearest to a new one."""
+    places = resized_axis(size, count, given, mode, False, False, kind is float64).places[:, 0]
+    if count % size == 0 and np.array_equal(places, np.arange(count) // (count // size)):
+        return divided(part, count // size)[0]
+    scale = 1.0 / given if given else size / count
+    number = cast(whole_number(part), kind)
+    if mode == EXACT:
+        number = number + 0.5
+    found = cast(function("floor", number * const(scale, kind)), int64)
+    return minimum(found, size - 1)
+
+
+def _linear_taps(
+    part: Part, size: int, count: int, given: float | None, align: bool, kind: dtype
+) -> tuple[Part, Part, Expr]:
+    """The components of the old elements around a new one, and the weight of the second."""
+    number = cast(whole_number(part), float64)
+    if align:
+        where = number * ((size - 1) / (count - 1) if count > 1 else 0.0)
+    else:
+        where = maximum((number + 0.5) * (1.0 / given if given else size / count) - 0.5, 0.0)
+    first = function("floor", where)
+    place = cast(first, int64)
+    second = minimum(place + 1, size - 1)
+    return minimum(place, size - 1), second, cast(where - first, kind)
+
+
+def _element(mode: str, smooth: bool) -> Callable[..., Expr | None] | None:
+    """The element body of resizing to the nearest element or linearly."""
+
+    def nearest(
+        load: Load, index: Place, spec: Spec, size: Shape, scales: Scales, align: bool
+    ) -> Expr:
+        source = spec.inputs[0]
+        assert source is not None
+        kind = float64 if spec.out.dtype is float64 else float32
+        rows = zip(index[2:], source.shape[2:], size, scales, strict=True)
+        return load(0, [*index[:2], *[_nearest_place(*row, mode, kind) for row in rows]])
+
+    def linear(
+        load: Load, index: Place, spec: Spec, size: Shape, scales: Scales, align: bool
+    ) -> Expr | None:
+        source = spec.inputs[0]
+        assert source is not None
+        kind = computing(spec.out.dtype)
+        if not kind.is_floating_point:
+            return None
+        rows = zip(index[2:], source.shape[2:], size, scales, strict=True)
+        taps = [_linear_taps(*row, align, kind) for row in rows]
+
+        def mixed(place: list[Part]) -> Expr:
+            axis = len(place) - 2
+            if axis == len(taps):
+                return load(0, place)
+            first, second, weight = taps[axis]
+            return mixed([*place, first]) * (1 - weight) + mixed([*place, second]) * weight
+
+        return mixed(list(index[:2]))
+
+    if smooth or mode not in (NEAREST, EXACT, LINEAR):
+        return None
+    return linear if mode == LINEAR else nearest
+
+
 def _upsample(name: str, grad_name: str, nd: int, mode: str, smooth: bool = False) -> Op:
     """The record of one kind of resizing, and of its gradient."""
     forward = Op(
@@ -258,6 +328,7 @@ def _upsample(name: str, grad_name: str, nd: int, mode: str, smooth: bool = Fals
         kind=OTHER,
         infer=_infer(f"{name}_channels_last", nd, bytes_too=nd < 3 or mode in (NEAREST, EXACT)),
         kernel=_kernel(mode, smooth),
+        element=_element(mode, smooth),
         grad={
             "input": lambda g, input_meta, size, scales, align: backward(
                 g, old=tuple(input_meta.shape[2:]), size=size, scales=scales, align=align

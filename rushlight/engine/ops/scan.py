@@ -16,7 +16,18 @@ import numpy as np
 from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, dtype, int64
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import OTHER, Op, Spec
+from rushlight.engine.ir.scalar import Expr
 from rushlight.engine.ops.elementwise import result_type
+from rushlight.engine.ops.places import (
+    Load,
+    Place,
+    as_result,
+    below,
+    from_on,
+    guarded,
+    pick,
+    plus,
+)
 from rushlight.engine.ops.reduce_select import comparable, require_ordered, spread_along
 
 Array = np.ndarray
@@ -115,12 +126,22 @@ def _shift_kernel(spec: Spec, dim: int, offset: int, fill: int) -> Callable[[Arr
     return move
 
 
+def _shift_element(
+    load: Load, index: Place, spec: Spec, dim: int, offset: int, fill: int
+) -> Expr:
+    place, size = list(index), spec.out.shape[dim]
+    inside = from_on(index[dim], offset) if offset > 0 else below(index[dim], size + offset)
+    place[dim] = guarded(inside, plus(index[dim], -offset))
+    return as_result(pick(inside, load(0, place), fill), spec)
+
+
 # the element ``offset`` places before, ``fill`` where there is none
 shift: Op = Op(
     "shift(Tensor input, int dim, int offset, int fill)",
     kind=OTHER,
     infer=lambda input, dim, offset, fill: input.like(),
     kernel=_shift_kernel,
+    element=_shift_element,
     grad={"input": lambda g, dim, offset: shift(g, dim=dim, offset=-offset, fill=0)},
     grad_name="Slice",
 )

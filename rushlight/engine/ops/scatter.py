@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import int32, int64
+from rushlight.engine.core.dtype import bool_, int32, int64
 from rushlight.engine.core.shape import Shape, normalize_dim
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import GATHER, Op, Spec, composite, hooks
@@ -23,6 +23,7 @@ from rushlight.engine.ops.gather import (
 from rushlight.engine.ops.index import add_rows
 from rushlight.engine.ops.index_functions import checked_number
 from rushlight.engine.ops.view import numpy_sum
+from rushlight.engine.ops.written_out import Build, is_half, usable
 
 Array = np.ndarray
 
@@ -123,6 +124,23 @@ def _add_kernel(spec: Spec, dim: int) -> Callable[..., Array]:
     return call
 
 
+def _add_written_out(build: Build, x: Any, index: Any, source: Any, dim: int) -> Any:
+    """The input plus what is added to zeros."""
+    kind = x.meta.dtype
+    if not usable(x, index, source) or not x.meta.ndim or is_half(kind) or kind is bool_:
+        return None
+    for axis, size in enumerate(index.meta.shape):
+        if source.meta.shape[axis] != size:
+            source = build("slice", source, dim=axis, start=0, stop=size, step=1)
+    shape = tuple(x.meta.shape)
+    return build("add", x, build("gather_embed", source, index, shape=shape, dim=dim))
+
+
+def _add_check(spec: Spec, dim: int) -> Callable[[Array], None]:
+    size = full_shape(spec.out)[dim]
+    return lambda index: check_bounds(index, dim, size)
+
+
 def _zeroed(g: Any, index: Any, dim: int) -> Any:
     return scatter_value(g, index, 0.0, dim=dim)
 
@@ -138,7 +156,9 @@ def _picked(g: Any, index: Any, source_meta: Meta, dim: int) -> Any:
     return padded
 
 
-def _scatter(name: str, grad_name: str, grad: dict[str, Callable[..., Any]], kernel: Any) -> Op:
+def _scatter(
+    name: str, grad_name: str, grad: dict[str, Callable[..., Any]], kernel: Any, **record: Any
+) -> Op:
     return Op(
         f"{name}(Tensor input, Tensor index, Tensor source, int dim)",
         kind=GATHER,
@@ -147,6 +167,7 @@ def _scatter(name: str, grad_name: str, grad: dict[str, Callable[..., Any]], ker
         grad=grad,
         grad_name=grad_name,
         may_fail=True,
+        **record,
     )
 
 
@@ -173,6 +194,8 @@ scatter_add_op = _scatter(
         "source": lambda g, index, source_meta, dim: _picked(g, index, source_meta, dim),
     },
     _add_kernel,
+    decompose=_add_written_out,
+    check=((1,), _add_check),
 )
 
 

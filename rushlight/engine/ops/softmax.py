@@ -16,6 +16,7 @@ from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import REDUCTION, Op, Spec
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.reduce import sum_, summation
+from rushlight.engine.ops.written_out import Build, narrowed, usable, widened
 
 Array = np.ndarray
 
@@ -74,6 +75,53 @@ def _log_softmax_finish(moved: Array, powers: Array, total: Callable[[Array], Ar
     return moved
 
 
+def _written_out(last: Callable[[Build, Any, Any], Any]) -> Callable[..., Any]:
+    """The decomposition: subtract the peak, then ``last`` of that and its exponentials' sum."""
+
+    def decompose(build: Build, x: Any, dim: int, kind: dtype | None) -> Any:
+        if not usable(x) or not x.meta.ndim:
+            return None
+        out = kind or x.meta.dtype
+        x = widened(build, x, out)
+        moved = build("sub", x, build("amax_", x, dims=(dim,), keepdim=True))
+        return narrowed(build, last(build, moved, (dim,)), out)
+
+    return decompose
+
+
+def _softmax_last(build: Build, moved: Any, dims: Any) -> Any:
+    powers = build("exp", moved)
+    return build("div", powers, build("sum", powers, dims=dims, keepdim=True))
+
+
+def _log_softmax_last(build: Build, moved: Any, dims: Any) -> Any:
+    total = build("sum", build("exp", moved), dims=dims, keepdim=True)
+    return build("sub", moved, build("log", total))
+
+
+def _backward_written_out(last: Callable[[Build, Any, Any, Any], Any]) -> Callable[..., Any]:
+    """The decomposition of a gradient from that of the result and the result."""
+
+    def decompose(build: Build, g: Any, y: Any, dim: int) -> Any:
+        if not usable(g, y) or not y.meta.ndim:
+            return None
+        out = y.meta.dtype
+        g, y = widened(build, g, out), widened(build, y)
+        return narrowed(build, last(build, g, y, (dim,)), out)
+
+    return decompose
+
+
+def _softmax_backward_last(build: Build, g: Any, y: Any, dims: Any) -> Any:
+    product = build("mul", g, y)
+    return build("sub", product, build("mul", y, build("sum", product, dims=dims, keepdim=True)))
+
+
+def _log_softmax_backward_last(build: Build, g: Any, y: Any, dims: Any) -> Any:
+    total = build("sum", g, dims=dims, keepdim=True)
+    return build("sub", g, build("mul", build("exp", y), total))
+
+
 def _axis_total(meta: Meta, dim: int) -> Callable[[Array], Array]:
     """A function that sums along the axis, in the computing type, and keeps it."""
     compute = numpy_compute(meta.dtype)
@@ -109,6 +157,7 @@ softmax_backward: Op = Op(
     kind=REDUCTION,
     infer=_backward_infer,
     kernel=_softmax_backward_kernel,
+    decompose=_backward_written_out(_softmax_backward_last),
     grad={
         "input": lambda g, output, dim: softmax_backward(g, output, dim=dim),
         "output": lambda g, input, output, dim: (
@@ -122,6 +171,7 @@ softmax = Op(
     kind=REDUCTION,
     infer=_infer_named("softmax"),
     kernel=_forward(_softmax_finish),
+    decompose=_written_out(_softmax_last),
     grad={"input": lambda g, result, dim: softmax_backward(g, result, dim=dim)},
     grad_name="Softmax",
 )
@@ -146,6 +196,7 @@ log_softmax_backward = Op(
     kind=REDUCTION,
     infer=_backward_infer,
     kernel=_log_softmax_backward_kernel,
+    decompose=_backward_written_out(_log_softmax_backward_last),
     grad={
         "input": lambda g, output, dim: g - _axis_sum(g * output.exp(), dim),
         "output": lambda g, input, output, dim: -g * output.exp() * _axis_sum(input, dim),
@@ -157,6 +208,7 @@ log_softmax = Op(
     kind=REDUCTION,
     infer=_infer_named("log_softmax"),
     kernel=_forward(_log_softmax_finish),
+    decompose=_written_out(_log_softmax_last),
     grad={"input": lambda g, result, dim: log_softmax_backward(g, result, dim=dim)},
     grad_name="LogSoftmax",
 )

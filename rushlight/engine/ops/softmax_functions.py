@@ -15,7 +15,7 @@ def _record(op: Op, input: Any, dim: Any, dtype: Any, name: str) -> Any:
     if dim is None:
         raise TypeError(f'{name}() missing 1 required positional arguments: "dim"')
     axis = one_axis(dim, tensor_meta(input, name).ndim, name)
-    return hooks.record(op, (input,), (axis, dtype))
+    return op.fixed(axis, dtype)(input)
 
 
 def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:

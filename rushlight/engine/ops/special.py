@@ -6,18 +6,20 @@ Formulas of the gradients: https://dlmf.nist.gov, chapters 5 (gamma) and 7 (erro
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import log, pi, sqrt
+from math import inf, log, pi, sqrt
 from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING
+from rushlight.engine.core.dtype import FLOATING, float32 as single
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, ti
+from rushlight.engine.ir.scalar import Expr, function, maximum, minimum, where
 from rushlight.engine.ops.arithmetic_power import POSITIVE, square
 from rushlight.engine.ops.arithmetic_rules import example, guarded, refuse
 from rushlight.engine.ops.blend import range_backward
+from rushlight.engine.ops.bodies import applied
 from rushlight.engine.ops.elementwise import (
     FLOAT,
     as_floating,
@@ -25,7 +27,7 @@ from rushlight.engine.ops.elementwise import (
     pointwise,
 )
 from rushlight.engine.ops.math import exp, log as log_op, sigmoid
-from rushlight.engine.ops.special_erf import erf_float32, erfinv_float32
+from rushlight.engine.ops.special_erf import erf_float32, erfinv_body, erfinv_float32
 
 _FACE: dict[str, Any] = {"namespaces": ("torch",), "method": True, "inplace": True}
 _BOTH = {**_FACE, "namespaces": ("torch", "special")}
@@ -66,6 +68,8 @@ erf = pointwise(
     np.tanh,
     infer=real_only("erf_vml_cpu"),
     kernel=from_scipy("erf", float32=erf_float32),
+    scalar=applied("erf"),
+    rule=FLOAT,
     grad={"input": lambda g, input: g * (exp(-square(input)) * _ROOT)},
     samples=(*UNARY, S(ti(4))),
     doc="The error function, ``2 / sqrt(pi)`` times the integral of ``exp(-t**2)`` from 0."
@@ -97,6 +101,8 @@ erfinv = pointwise(
     np.tanh,
     infer=real_only("erfinv_vml_cpu"),
     kernel=from_scipy("erfinv", float32=erfinv_float32),
+    scalar=erfinv_body,
+    rule=FLOAT,
     grad={"input": lambda g, result: g * (exp(square(result)) / _ROOT)},
     samples=_OPEN_UNIT,
     doc="The inverse of the error function on (-1, 1)."
@@ -122,11 +128,17 @@ def _area_float32(x: Any) -> Any:
     return (erf_float32(x * np.float32(sqrt(0.5))) + 1) * np.float32(0.5)
 
 
+def _scalar_area(x: Expr) -> Expr | None:
+    return (function("erf", x * sqrt(0.5)) + 1) * 0.5 if x.dtype is single else None
+
+
 ndtr = pointwise(
     "ndtr(Tensor input)",
     np.tanh,
     infer=real_only("erf_vml_cpu"),
     kernel=from_scipy("ndtr", float32=_area_float32),
+    scalar=_scalar_area,
+    rule=FLOAT,
     grad={"input": lambda g, input: g * (exp(square(input) * -0.5) / sqrt(2 * pi))},
     grad_name="MulBackward1",
     namespaces=("special",),
@@ -385,9 +397,16 @@ def _logit_gradient(g: Any, input: Any, eps: float | None) -> Any:
     return range_backward(slope, input, eps, 1 - eps, closed=True)
 
 
+def _scalar_logit(x: Expr, eps: float | None) -> Expr:
+    if eps is not None:
+        x = minimum(maximum(x, eps), 1 - eps)
+    return function("log", x / (1 - x))
+
+
 logit_op = pointwise(
     "logit(Tensor input, float? eps)",
     _logit,
+    scalar=_scalar_logit,
     rule=FLOAT,
     infer=lambda input, eps: real_only("logit_cpu")(input),
     grad={"input": _logit_gradient},
@@ -424,9 +443,15 @@ def _entr(x: Any) -> Any:
     return np.where(x == 0, x.dtype.type(0), np.where(x < 0, x.dtype.type(-np.inf), found))
 
 
+def _scalar_entr(x: Expr) -> Expr:
+    found = -x * function("log", x)
+    return where(x.eq(0), 0, where(x < 0, -inf, found))
+
+
 entr = pointwise(
     "entr(Tensor input)",
     _entr,
+    scalar=_scalar_entr,
     rule=FLOAT,
     infer=real_only("entr_cpu"),
     grad={"input": lambda g, input: -g * (log_op(input) + 1)},

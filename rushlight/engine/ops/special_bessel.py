@@ -14,6 +14,7 @@ from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Op, Spec, composite
 from rushlight.engine.ir.samples import UNARY, S, t, ti
+from rushlight.engine.ir.scalar import Expr, function, where
 from rushlight.engine.ops.arithmetic_power import POSITIVE
 from rushlight.engine.ops.arithmetic_rules import (
     example,
@@ -154,9 +155,18 @@ def _spherical(x: Any) -> Any:
     return np.where(np.isinf(x), 0, found).astype(x.dtype)
 
 
+def _scalar_spherical(x: Expr) -> Expr:
+    square = x * x
+    series = 1 - square / 6 * (1 - square / 20 * (1 - square / 42 * (1 - square / 72)))
+    size = function("abs", x)
+    found = where(size < 0.5, series, function("sin", x) / x)
+    return where(size.eq(np.inf), 0, found)
+
+
 spherical_bessel_j0 = pointwise(
     "spherical_bessel_j0(Tensor input)",
     _spherical,
+    scalar=_scalar_spherical,
     rule=FLOAT,
     infer=real_only("spherical_bessel_j0_cpu", halves=False),
     namespaces=("special",),

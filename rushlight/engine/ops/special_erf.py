@@ -5,9 +5,14 @@ SciPy computes them element by element in about 10 ns each; these take about 1.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 import numpy as np
+
+from rushlight.engine.core.dtype import float32
+from rushlight.engine.ir.scalar import Expr, function, where
+from rushlight.engine.ops.bodies import polynomial
 
 #: erf(x) = tanh(x * P(x**2)): atanh(erf(x)) / x is smooth, and its errors fade where tanh bends.
 #: Fitted by reweighted least squares on [0, 4.1]: 9.5e-8 relative error in exact arithmetic,
@@ -78,3 +83,13 @@ def erfinv_float32(x: np.ndarray) -> np.ndarray:
         root = np.sqrt(np.asarray(w[tail]))
         found[tail] = np.where(np.isinf(root), np.float32(np.inf), _horner(root - 3, _TAIL))
     return np.multiply(found, x, found)
+
+
+def erfinv_body(x: Expr) -> Expr | None:
+    """The same as an expression; for single precision alone."""
+    if x.dtype is not float32:
+        return None
+    w = -function("log", (1 - x) * (x + 1))
+    root = function("sqrt", w)
+    tail = where(root.eq(inf), inf, polynomial(root - 3, _TAIL))
+    return where(w >= 5, tail, polynomial(w - 2.5, _CENTRE)) * x

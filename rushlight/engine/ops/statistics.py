@@ -21,6 +21,7 @@ from rushlight.engine.ops.reduce import (
     restore_dims,
     summation,
 )
+from rushlight.engine.ops.written_out import Build, narrowed, shaped, usable, widened
 
 Array = np.ndarray
 
@@ -85,6 +86,23 @@ def _kernel(root: bool, pair: bool) -> Callable[..., Callable[[Array], Any]]:
     return prepare
 
 
+def _written_out(root: bool, pair: bool) -> Callable[..., Any]:
+    def decompose(build: Build, x: Any, dims: Shape, correction: float, keepdim: bool) -> Any:
+        if not usable(x):
+            return None
+        found, shape = x.meta.dtype, tuple(x.meta.shape)
+        freedom = float(max(reduced_count(x.meta, dims) - correction, 0))
+        x = widened(build, x)
+        center = build("mean", x, dims=dims, keepdim=keepdim)
+        distance = build("sub", x, shaped(build, center, reduced_shape(shape, dims, True)))
+        square = build("mul", distance, distance)
+        spread = build("div", build("sum", square, dims=dims, keepdim=keepdim), freedom)
+        spread = narrowed(build, build("sqrt", spread) if root else spread, found)
+        return (spread, narrowed(build, center, found)) if pair else spread
+
+    return decompose
+
+
 def _var_grad(
     g: Any, input: Any, input_meta: Meta, dims: Shape, correction: float, keepdim: bool
 ) -> Any:
@@ -127,6 +145,7 @@ def _record(name: str, grad: Callable[..., Any], root: bool, pair: bool) -> Op:
         kind=REDUCTION,
         infer=_pair_infer if pair else _infer,
         kernel=_kernel(root, pair),
+        decompose=_written_out(root, pair),
         grad={"input": grad},
     )
 

@@ -21,6 +21,14 @@ from rushlight.engine.core.shape import (
 from rushlight.engine.ir.buffers import copy_strided, settle
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import OTHER, POINTWISE, VIEW, Op, Spec
+from rushlight.engine.ops.bodies import converted, number
+from rushlight.engine.ops.places import overlaps
+from rushlight.engine.ops.view_elements import (
+    embedded_part,
+    replaced_part,
+    same_number,
+    same_place,
+)
 
 Array = np.ndarray
 
@@ -56,12 +64,12 @@ view = Op(
     grad={"input": lambda g, input_meta: g.reshape(input_meta.shape)},
 )
 
-
 unsafe_view = Op(
     "unsafe_view(Tensor input, int[] size)",
     kind=OTHER,  # its input is a fresh copy that nobody else can write to
     infer=_view_infer,
     kernel=_view_kernel,
+    element=same_number,
     grad={"input": lambda g, input_meta: g.reshape(input_meta.shape)},
 )
 
@@ -281,8 +289,6 @@ def _squeeze_infer(input: Meta, dims: Shape) -> Meta:
     )
 
 
-
-
 def _axes_kernel(spec: Spec, dims: Shape) -> Callable[[Array], Array]:
     source = spec.inputs[0]
     assert source is not None
@@ -331,6 +337,7 @@ unsqueeze = Op(
 
 def _scatter_kernel(spec: Spec, chain: tuple[Spec, ...]) -> Any:
     meta = spec.out
+    plain = spec.inputs[1] is not None and spec.inputs[1].weak  # a Python number
 
     def scatter(base: Array, source: Array) -> Array:
         return into(copy_strided(base, meta), source)
@@ -339,7 +346,8 @@ def _scatter_kernel(spec: Spec, chain: tuple[Spec, ...]) -> Any:
         part = base = settle(base, meta)  # views exist only where memory lies as the meta says
         for step in chain:
             part = step.kernel(part)
-        part[...] = source
+        # a negative number wraps around in an unsigned type, which NumPy refuses to do by itself
+        part[...] = np.asarray(source).astype(part.dtype) if plain else source
         return base
 
     scatter.into = into  # type: ignore[attr-defined]
@@ -360,17 +368,6 @@ def _part_of(g: Any, chain: tuple[Spec, ...]) -> Any:
     for step in chain:
         g = step.op(g, **dict(zip(step.op.attr_names, step.attrs, strict=True)))
     return g
-
-
-def overlaps(shape: Shape, strides: Shape) -> bool:
-    """Whether two elements of such a layout may stand at the same place in memory."""
-    reach = 0
-    for stride, size in sorted(zip(strides, shape, strict=True)):
-        if size > 1:
-            if stride <= reach:
-                return True
-            reach += stride * (size - 1)
-    return False
 
 
 def _embed_kernel(spec: Spec, whole: Meta, chain: tuple[Spec, ...]) -> Callable[[Array], Array]:
@@ -405,6 +402,7 @@ def scattering(name: str, grad_name: str) -> Op:
         kind=OTHER,
         infer=lambda input, source, chain: input,
         kernel=_scatter_kernel,
+        element=replaced_part,
         grad={
             "input": lambda g, chain: view_scatter(_laid_out(g, chain), 0.0, chain=chain),
             "source": lambda g, chain: _part_of(g, chain),
@@ -420,6 +418,7 @@ view_embed = Op(
     kind=OTHER,
     infer=lambda input, whole, chain: whole.with_dtype(input.dtype),
     kernel=_embed_kernel,
+    element=embedded_part,
     grad={"input": lambda g, chain: _part_of(g, chain)},
 )
 
@@ -428,6 +427,7 @@ as_layout = Op(
     kind=OTHER,
     infer=lambda input, strides: _layout(input, tuple(input.shape), strides),
     kernel=lambda spec, strides: lambda x: copy_strided(x, spec.out),
+    element=same_place,
     grad={"input": lambda g: g},
     grad_name="Clone",
 )
@@ -463,6 +463,7 @@ to_dtype: Op = Op(
         input.device,
     ),
     kernel=_cast_kernel,
+    scalar=converted,
     grad={"input": lambda g, input_meta: to_dtype(g, dtype=input_meta.dtype)},
     grad_name="ToCopy",
 )
@@ -487,12 +488,13 @@ zeros: Op = Op(
     kind=POINTWISE,
     infer=_zeros_infer,
     kernel=lambda spec, shape, dtype: lambda: np.zeros(shape, dtype.numpy),
+    scalar=number(0),
 )
-
 
 ones = Op(
     "ones_(int[] shape, dtype dtype)",
     kind=POINTWISE,
     infer=_zeros_infer,
     kernel=lambda spec, shape, dtype: lambda: np.ones(shape, dtype.numpy),
+    scalar=number(1),
 )

@@ -13,6 +13,7 @@ from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import OTHER, Op, composite, hooks
 from rushlight.engine.ir.samples import S, t, tc
 from rushlight.engine.ops import view as primitive
+from rushlight.engine.ops.view_elements import narrowed
 from rushlight.engine.ops.view_functions import sizes_of
 
 
@@ -415,6 +416,7 @@ narrow_copy_op = Op(
     kernel=lambda spec, dim, start, stop, step: lambda x: np.ascontiguousarray(
         x[(slice(None),) * dim + (slice(start, stop),)]
     ),
+    element=narrowed,
     grad={
         "input": lambda g, input_meta, dim, start, stop, step: primitive.embed(
             g, primitive.slice_, input_meta, dim, start, stop, step

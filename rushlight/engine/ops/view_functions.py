@@ -17,7 +17,7 @@ from rushlight.engine.core.shape import (
     view_strides,
 )
 from rushlight.engine.ir.graph import TensorBase
-from rushlight.engine.ir.op import composite, hooks
+from rushlight.engine.ir.op import MAX_SPECS, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, t
 from rushlight.engine.ops import view as primitive
 from rushlight.engine.ops.view_window import view_dtype
@@ -190,6 +190,10 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     >>> torch.flatten(torch.ones(2, 3, 4), 1).shape
     torch.Size([2, 12])
     """
+    key = input._value.meta, start_dim, end_dim
+    known = _flattened.get(key)
+    if known is not None:
+        return hooks.record(primitive.view, (input,), (known,))
     shape = tuple(input._value.meta.shape)
     ndim = len(shape)
     start, end = normalize_dim(start_dim, ndim), normalize_dim(end_dim, ndim)
@@ -201,7 +205,16 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
         return _reshape(input, (1,))
     if start == end:
         return input
-    return _reshape(input, (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :]))
+    wanted = (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :])
+    if input._value.meta.contiguous:
+        if len(_flattened) > MAX_SPECS:
+            _flattened.clear()
+        _flattened[key] = wanted
+    return _reshape(input, wanted)
+
+
+#: Shapes of contiguous tensors that have been flattened, by meta and axes.
+_flattened: dict[Any, Shape] = {}
 
 
 @composite(method=True, samples=(S(t(2, 3)), S(t()), S(t(4))))

@@ -7,8 +7,9 @@ from typing import Any
 from rushlight.engine.core.shape import contiguous_strides, normalize_dim
 from rushlight.engine.ir.op import Op, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, Sample, t
+from rushlight.engine.ops.places import overlaps
 from rushlight.engine.ops.rearrange_functions import two_axes
-from rushlight.engine.ops.view import as_layout, overlaps, scattering, select, slice_
+from rushlight.engine.ops.view import as_layout, scattering, select, slice_
 from rushlight.engine.ops.view_window import (
     as_strided as strided_op,
     diagonal as diagonal_op,

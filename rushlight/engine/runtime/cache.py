@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -22,6 +22,7 @@ from rushlight.engine.core.config import config
 from rushlight.engine.core.errors import Location, user_location
 from rushlight.engine.ir.op import Spec
 from rushlight.engine.ir.program import Node, Program
+from rushlight.engine.runtime import misses
 
 #: States kept before the tree starts anew: a bound for programs that never come back.
 MAX_STATES = 100_000
@@ -30,11 +31,13 @@ MAX_STATES = 100_000
 class Counters:
     """What has happened since the start, for ``rushlight.debug.stats``."""
 
-    __slots__ = ("flushes", "nodes_run", "programs", "runs", "states", "tree_resets")
+    __slots__ = (
+        "compiled_runs", "flushes", "nodes_run", "programs", "runs", "states", "tree_resets",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.flushes = self.runs = self.programs = self.states = 0
-        self.tree_resets = self.nodes_run = 0
+        self.tree_resets = self.nodes_run = self.compiled_runs = 0
 
 
 counters = Counters()
@@ -47,7 +50,7 @@ class ForeignValueError(Exception):
 class State(dict[Any, "State"]):
     """A place in the tree: the operations recorded so far, in this order."""
 
-    __slots__ = ("by_counts", "by_held", "end", "first", "key", "location", "parent")
+    __slots__ = ("by_counts", "by_held", "end", "first", "key", "location", "parent", "passes")
 
     def __init__(self, parent: State | None, key: Any, first: int, end: int, location: Any) -> None:
         self.parent = parent
@@ -57,6 +60,7 @@ class State(dict[Any, "State"]):
         self.location: Location | None = location
         self.by_counts: dict[tuple[int, ...], Program] | None = None
         self.by_held: dict[tuple[bool, ...], Program] | None = None
+        self.passes: Any = None  # backward passes that began here (``engine.trace.replay``)
 
     def __missing__(self, key: Any) -> State:
         trace = here.trace
@@ -168,9 +172,9 @@ class Trace:
                 value.pos = -1
         del self.values[count:]
 
-    def close(self) -> None:
-        """Let go of everything."""
-        for value in self.values:
+    def close(self, held: Sequence[int] | None = None) -> None:
+        """Let go of everything; of all values but those at the places ``held`` nothing is left."""
+        for value in self.values if held is None else [self.values[i] for i in held]:
             if value.pos >= 0:
                 value.pos = -1
         self.values.clear()
@@ -240,13 +244,16 @@ def forget_states() -> None:
             slot.root = State(None, None, slot.base, slot.base, None)
 
 
-def find_program(trace: Trace, counts: tuple[int, ...], unheld: int) -> Program:
+def find_program(
+    trace: Trace, counts: tuple[int, ...], unheld: int, reason: str = ""
+) -> Program:
     """The program for a trace with these reference counts.
 
     Args:
         trace: what has been recorded.
         counts: the reference count of every value.
         unheld: the count of a value nobody but the trace holds.
+        reason: why it is run, for the report on new programs.
     """
     state = trace.state
     if state.by_counts is None:
@@ -260,6 +267,7 @@ def find_program(trace: Trace, counts: tuple[int, ...], unheld: int) -> Program:
     if program is None:
         program = programs[held] = Program(state.nodes(trace.slot.base), len(counts), held)
         counters.programs += 1
+        misses.note(state, program, reason)
         if log.enabled("programs"):
             log.write("programs", f"new program\n{program}")
     if len(state.by_counts) > 64:

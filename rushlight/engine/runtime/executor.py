@@ -12,8 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.backends.cpu import kernels as kernels, kernels_matmul as kernels_matmul
+from rushlight.engine.backends.cpu import (
+    kernels as kernels,
+    kernels_matmul as kernels_matmul,
+    threads,
+)
 from rushlight.engine.core import log
+from rushlight.engine.core.watch import watch
 from rushlight.engine.interpreter import Failed, prepare, run
 from rushlight.engine.ir.buffers import settle
 from rushlight.engine.ir.graph import TensorBase, Value, forget_metas
@@ -27,6 +32,8 @@ from rushlight.engine.runtime.cache import (
     here,
     slots,
 )
+from rushlight.engine.runtime.compiled import DataError
+from rushlight.engine.runtime.compiling import consider, thresholds
 
 #: Metas kept before the table of metas starts anew.
 MAX_METAS = 100_000
@@ -96,20 +103,25 @@ def flush(reason: str = "") -> None:
     with turn.lock:
         slot.trace = here.trace = Trace(slot, trace.grad, trace.inference)
         try:
-            program = find_program(trace, tuple(map(getrefcount, trace.values)), UNHELD)
+            program = find_program(trace, tuple(map(getrefcount, trace.values)), UNHELD, reason)
+            ended = None if watch.flush is None else watch.flush(trace, program, reason)
             if program.nodes:
                 if program.steps is None:
                     program.steps = prepare(program)
                 if program.overwrites:
                     with _Shield():
                         error = _execute(program, trace.values, trace)
-                        trace.close()
+                        trace.close(program.held if error is None and ended is None else None)
                 else:
                     error = _execute(program, trace.values, trace)
-            trace.close()
+                    trace.close(program.held if error is None and ended is None else None)
+            else:
+                trace.close()
         except BaseException as raised:
             _break_off(trace, program, raised)
             raise
+        if ended is not None:
+            ended()
     counters.flushes += 1
     forget_states()
     forget_metas(MAX_METAS)
@@ -117,6 +129,37 @@ def flush(reason: str = "") -> None:
         log.write("flush", f"{reason}: {len(program.nodes)} operations, {len(program.keep)} kept")
     if error is not None:
         raise error
+
+
+class _Again:
+    """Stands for the trace of a program that is run on other values: nothing to take back."""
+
+    locations = writes = None
+
+
+_again: Any = _Again()
+
+
+def run_again(program: Program, values: Sequence[Value]) -> BaseException | None:
+    """Run a program on these values as a flush would; the first error a kernel found.
+
+    Args:
+        program: any program; ``values`` belong to its numbers, those of its inputs computed.
+    """
+    if not program.nodes:
+        return None
+    with turn.lock:
+        ended = None if watch.flush is None else watch.flush(None, program, "torch.compile")
+        if program.steps is None:
+            program.steps = prepare(program)
+        if program.overwrites:
+            with _Shield():
+                error = _execute(program, values, _again)
+        else:
+            error = _execute(program, values, _again)
+        if ended is not None:
+            ended()
+    return error
 
 
 def _break_off(trace: Trace, program: Program | None, raised: BaseException) -> None:
@@ -156,6 +199,8 @@ slots.finish = _finish
 def _execute(
     program: Program, values: Sequence[Value], trace: Trace | None = None
 ) -> BaseException | None:
+    if trace is not None and program.runs >= thresholds.begin and _run_compiled(program, values):
+        return None
     environment: list[Any] = [None] * (program.size + 1)
     for position in program.inputs:
         environment[position] = values[position].buffer
@@ -173,6 +218,25 @@ def _execute(
     if error is not None and trace is not None and trace.writes is not None:
         _take_back(trace, environment)
     return error
+
+
+def _run_compiled(program: Program, values: Sequence[Value]) -> bool:
+    """Run the compiled form of a program, if it has one by now and that can run."""
+    compiled = program.compiled
+    if compiled is None or compiled.epoch != threads.state.epoch:
+        compiled = consider(program)
+        if compiled is None:
+            return False
+    try:
+        if not compiled.run(values):
+            return False
+    except DataError:
+        return False  # the interpreter finds the same and says where it was recorded
+    program.runs += 1
+    counters.runs += 1
+    counters.compiled_runs += 1
+    counters.nodes_run += len(program.nodes)
+    return True
 
 
 def _take_back(trace: Trace, environment: Sequence[Any]) -> None:
@@ -229,6 +293,8 @@ def adopt(value: Value) -> None:
 
 def materialize(value: Value, reason: str = "read") -> Any:
     """The buffer of ``value``, computed now if need be."""
+    if watch.read is not None:
+        watch.read(value, reason)
     if value.buffer is None:
         flush(reason)
         if value.buffer is None:

@@ -10,7 +10,9 @@ from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import Composite
 from rushlight.engine.ops.view import ones
 from rushlight.engine.trace.differentiate import Backward
+from rushlight.engine.trace.learning import learner
 from rushlight.engine.trace.recorder import wrap
+from rushlight.engine.trace.replay import replay
 
 
 def as_tuple(x: Any) -> tuple[Any, ...]:
@@ -82,8 +84,17 @@ def backward(
     >>> x.grad
     tensor([4.])
     """
-    retain = create_graph if retain_graph is None else retain_graph
+    retain = bool(create_graph if retain_graph is None else retain_graph)
+    watcher = None
+    if grad_tensors is None and inputs is None and not create_graph:
+        if isinstance(tensors, TensorBase):
+            if replay(tensors, retain):
+                return
+            watcher = learner(tensors, retain)
     roots = _roots(as_tuple(tensors), as_tuple(grad_tensors), create_graph)
+    if watcher is not None:
+        watcher.run(roots)
+        return
     if inputs is None:
         Backward(roots, retain, create_graph).run()
         return

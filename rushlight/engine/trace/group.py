@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from operator import is_
 from typing import Any
+from weakref import ref
 
-from rushlight.engine.ir.graph import RULE_METAS, Meta, Value
+from rushlight.engine.ir.graph import RULE_METAS, SHARED, Meta, Value
+from rushlight.engine.ir.op import Spec
 from rushlight.engine.ir.program import Program
 from rushlight.engine.ops.group import GroupPlan, RowRule, foreach
-from rushlight.engine.runtime.cache import Slot, Trace, here, slots
-from rushlight.engine.trace.recorder import record_values, wrap
+from rushlight.engine.runtime.cache import ForeignValueError, Slot, Trace, here, slots
+from rushlight.engine.trace.recorder import enter, record_values, wrap
+
+new = object.__new__
 
 _rules: dict[Any, tuple[RowRule, tuple[Meta, ...]]] = {}
 _plans: dict[Any, GroupPlan] = {}
@@ -88,17 +94,25 @@ def record_group(
         found = [x._value if x._alias is None else x._alias.read(x) for x in row]
         values = values + found
         metas.append(tuple([value.meta for value in found]))
-    key = (rule, names, kinds, frozen, tuple(metas))
-    plan = _plans.get(key)
-    if plan is None:
-        plan = _plans[key] = _make_plan(key, flags)
-    every = (kinds + tuple([m for row in metas for m in row]), (plan,))
-    spec = foreach.specs.get(every) or foreach.specialize(*every)
+    spec = _spec_for(rule, names, kinds, frozen, tuple(metas), flags)
     record_values(spec, values)
     made = here.trace.values[-len(spec.outs) :]
     width = len(spec.outs) // len(rows)
     results = [wrap(value) for value in made]
     return [tuple(results[i : i + width]) for i in range(0, len(results), width)]
+
+
+def _spec_for(
+    rule: Callable[..., Any], names: tuple[str, ...], kinds: tuple[Meta, ...],
+    frozen: tuple[Any, ...], rows: tuple[tuple[Meta, ...], ...], flags: Mapping[str, Any],
+) -> Spec:  # fmt: skip
+    """The node for rows of these metas."""
+    key = (rule, names, kinds, frozen, rows)
+    plan = _plans.get(key)
+    if plan is None:
+        plan = _plans[key] = _make_plan(key, flags)
+    every = (kinds + tuple([m for row in rows for m in row]), (plan,))
+    return foreach.specs.get(every) or foreach.specialize(*every)
 
 
 def _make_plan(key: Any, flags: Mapping[str, Any]) -> GroupPlan:
@@ -112,3 +126,162 @@ def _make_plan(key: Any, flags: Mapping[str, Any]) -> GroupPlan:
         captured.append(found)
     outputs = tuple(meta for _, found in captured for meta in found)
     return GroupPlan(len(kinds), len(metas[0]), [found for found, _ in captured], outputs)
+
+
+class _Column:
+    """A tensor of every row, which the rule gives anew: all parameters, or all of one state.
+
+    Attributes:
+        tensors: the tensors.
+        storages: the storages of which they are the whole, or ``None`` for each.
+        alone: whether none of them has a storage.
+        references: weak references to what holds their values.
+    """
+
+    __slots__ = ("alone", "references", "storages", "tensors")
+
+    def __init__(self, tensors: Sequence[Any]) -> None:
+        self.tensors = list(tensors)
+        self.storages = [tensor._alias for tensor in tensors]
+        self.alone = not any(self.storages)
+        holders = self.tensors if self.alone else self.storages
+        self.references = [ref(holder) for holder in holders if holder is not None]
+
+    @property
+    def regular(self) -> bool:
+        """Whether all of them have a storage that is theirs alone, or none has."""
+        return self.alone or all(
+            storage is not None and tensor._chain == () and tensor._base is None
+            for storage, tensor in zip(self.storages, self.tensors, strict=True)
+        )
+
+    def values(self) -> list[Value] | None:
+        """The newest values, ``None`` if a tensor has got another storage."""
+        if not all(map(is_, self.storages, [tensor._alias for tensor in self.tensors])):
+            return None
+        if self.alone:
+            return [tensor._value for tensor in self.tensors]
+        return [storage.value for storage in self.storages]
+
+    def assign(self, values: Sequence[Value]) -> None:
+        """Make ``values`` the newest ones."""
+        if self.alone:
+            for tensor, value in zip(self.tensors, values, strict=True):
+                tensor._value = value
+                tensor._version_count += 1
+            return
+        for tensor, storage, value in zip(self.tensors, self.storages, values, strict=True):
+            storage.value = tensor._value = value
+            storage.version = tensor._seen = storage.version + 1
+
+
+class GroupUpdate:
+    """A rule that is applied to the same tensors at every step: looks up nothing a second time.
+
+    Does what ``record_group`` and ``views.assign`` of every result do.
+
+    Args:
+        rule: as for ``record_group``.
+        columns: the parameters, and every state the rule takes.
+    """
+
+    __slots__ = ("columns", "flags", "metas", "names", "rule", "spec")
+
+    def __init__(self, rule: Callable[..., Any], columns: Sequence[Sequence[Any]]) -> None:
+        self.rule = rule
+        self.columns = [_Column(column) for column in columns]
+        self.names: tuple[str, ...] = ()
+        self.flags: Any = None
+        self.metas: list[Meta] = []
+        self.spec: Spec | None = None
+
+    def holds(self, columns: Sequence[Sequence[Any]]) -> bool:
+        """Whether these are the tensors it works on."""
+        for own, tensors in zip(self.columns, columns, strict=True):
+            if not all(map(is_, own.tensors, tensors)):
+                return False
+        return True
+
+    def record(
+        self, gradients: Sequence[Any], scalars: Mapping[str, Any], flags: Mapping[str, Any]
+    ) -> bool:
+        """Record one step and hand out its results; ``False``: it is not a plain case."""
+        trace = here.trace
+        before = [column.values() for column in self.columns]
+        if trace.grad or None in before:
+            return False
+        given = [g._value if g._alias is None else g._alias.read(g) for g in gradients]
+        values: list[Value] = []
+        for number in scalars.values():
+            value = new(Value)
+            value.meta, value.pos, value.buffer = RULE_METAS[number.__class__], -1, number
+            values.append(value)
+        for row in zip(before[0], given, *before[1:], strict=True):  # type: ignore[arg-type]
+            values += row
+        metas = [value.meta for value in values]
+        if metas != self.metas or flags != self.flags or (*scalars,) != self.names:
+            if not self._look_up(metas, scalars, flags):
+                return False
+        places = _record(trace, self.spec, values)  # type: ignore[arg-type]
+        if places is None:
+            return False
+        width, first = len(before), len(scalars)
+        made = trace.values[-width * len(given) :]
+        if trace.writes is None:
+            trace.writes = []
+        for k, column in enumerate(self.columns):
+            start = first if k == 0 else first + k + 1
+            trace.writes.extend(zip(column.references, places[start :: width + 1], repeat(None)))
+            column.assign(made[k::width])
+        return True
+
+    def _look_up(
+        self, metas: list[Meta], scalars: Mapping[str, Any], flags: Mapping[str, Any]
+    ) -> bool:
+        """Find the node for these metas; whether its results may be handed out as they are."""
+        self.spec, self.metas = None, []
+        if not all(column.regular for column in self.columns):
+            return False
+        count, width = len(scalars), len(self.columns) + 1
+        listed = tuple(metas)
+        rows = tuple(listed[i : i + width] for i in range(count, len(listed), width))
+        names = tuple(scalars)
+        spec = _spec_for(self.rule, names, listed[:count], tuple(flags.items()), rows, flags)
+        wanted = [meta for row in rows for k, meta in enumerate(row) if k != 1]
+        if len(spec.outs) != len(wanted) or not all(map(is_, spec.outs, wanted)):
+            return False
+        self.spec, self.metas, self.flags, self.names = spec, metas, dict(flags), names
+        return True
+
+
+def _record(trace: Trace, spec: Spec, values: list[Value]) -> list[int] | None:
+    """As ``record_values``, for values that all exist; where these stand in the trace."""
+    positions = [value.pos for value in values]
+    if min(positions) == SHARED:
+        return None  # memory that others see: written to at once
+    listed = trace.values
+    try:
+        number = len(listed)
+        if -1 in positions:
+            for value in values:
+                if value.pos < 0:  # as `enter` does
+                    value.pos = number
+                    number += 1
+                    listed.append(value)
+            positions = [value.pos for value in values]
+        made: list[Any] = list(map(new, repeat(Value, len(spec.outs))))
+        for value, meta in zip(made, spec.outs, strict=True):
+            value.meta = meta
+            value.pos = number
+            value.buffer = None
+            number += 1
+        listed += made
+        trace.state = trace.state[spec, *positions]
+    except ForeignValueError:
+        trace.trim()
+        return None
+    except BaseException:
+        trace.trim()
+        raise
+    base = trace.slot.base
+    return [position - base for position in positions] if base else positions

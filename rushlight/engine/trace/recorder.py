@@ -10,11 +10,13 @@ import numpy as np
 
 from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.core.errors import user_location
-from rushlight.engine.ir.graph import SHARED, WEAK_METAS, Meta, TensorBase, Value
-from rushlight.engine.ir.op import MAX_SPECS, VIEW, Op, Spec, hooks
+from rushlight.engine.core.watch import watch
+from rushlight.engine.ir.buffers import copy_strided
+from rushlight.engine.ir.graph import SHARED, WEAK_METAS, TensorBase, Value
+from rushlight.engine.ir.op import VIEW, Op, Spec, hooks
 from rushlight.engine.runtime.cache import ForeignValueError, Trace, here
 from rushlight.engine.runtime.executor import adopt, flush
-from rushlight.engine.trace.gradient_node import Plan, node_class, plan_for
+from rushlight.engine.trace.gradient_node import Plan, grow, plan_for
 
 #: A trace that keeps more than this many bytes of outside values alive is run.
 PINNED_BYTES = 1 << 29
@@ -93,7 +95,10 @@ def enter(trace: Trace, value: Value) -> int:
     """Enter an outside value into the trace; its number."""
     if value.pos == SHARED:
         if shared_elsewhere(value):
-            value = Value(value.meta, -1, value.buffer.copy(order="K"))
+            copy = Value(value.meta, -1, copy_strided(value.buffer, value.meta))
+            if watch.copied is not None:
+                watch.copied(value, copy)
+            value = copy
         else:
             owner = value.buffer.base
             if owner.shape == value.buffer.shape and owner.strides == value.buffer.strides:
@@ -224,142 +229,7 @@ def _track(
     saved = [values[i] for i in plan.inputs]
     for i in plan.outputs:
         saved.append(made[i])
-    return (spec.node_class or node_class(spec))(spec, plan, edges, saved)
-
-
-def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
-    """The recording function of a one-input operator with the same attributes at every call."""
-    specs: dict[Meta, Spec] = {}
-
-    def call(input: Any) -> Any:
-        try:
-            value = input._value if input._alias is None else input._alias.read(input)
-        except AttributeError:
-            raise TypeError(
-                f"{op.public_name}(): argument 'input' (position 1) must be Tensor, "
-                f"not {input.__class__.__name__}"
-            ) from None
-        spec = specs.get(value.meta)
-        if spec is None:
-            if len(specs) > MAX_SPECS:
-                specs.clear()
-            spec = specs[value.meta] = op.specialize((value.meta,), attrs)
-        trace = here.trace
-        try:
-            position = value.pos
-            if position < 0:
-                position = enter(trace, value)
-            listed = trace.values
-            number = len(listed)
-            out = new(Value)  # calling the class takes twice as long
-            out.meta, out.pos, out.buffer = spec.out, number, None
-            listed.append(out)
-            trace.state = trace.state[spec, position]
-        except ForeignValueError:
-            trace.trim()
-            out = record_values(spec, (own(trace, value),))
-            number = out.pos
-        except BaseException:
-            trace.trim()
-            raise
-        tensor = new(mode.tensor)
-        tensor._value = out
-        edge = input._edge
-        if edge is not None and trace.grad and op.grad is not None:
-            if spec.out.dtype.category >= FLOATING:
-                plan = op.plans.get(_ONE) or plan_for(op, _ONE)
-                saved: list[Any] = [value] if plan.inputs else []
-                if plan.outputs:
-                    saved.append(out)
-                node = (spec.node_class or node_class(spec))(spec, plan, (edge,), saved)
-                tensor._edge = (node, 0)
-        if number > trace.limit:
-            overflow()
-        return tensor
-
-    return call
-
-
-def binary(op: Op, operator: bool = False, swap: bool = False) -> Callable[[Any, Any], Any]:
-    """The recording function of a two-input operator without attributes.
-
-    Args:
-        operator: for ``a + b``: answer ``NotImplemented`` to a foreign operand.
-        swap: for ``__radd__`` and its like: the operands come in reverse.
-    """
-    specs: dict[tuple[Meta, Meta], Spec] = {}
-
-    def call(input: Any, other: Any) -> Any:
-        kind = WEAK_METAS.get(other.__class__)
-        if kind is not None:
-            second = new(Value)
-            second.meta, second.pos, second.buffer = kind, -1, other
-            second_edge = None
-        elif isinstance(other, TensorBase):
-            second = other._value if other._alias is None else other._alias.read(other)
-            second_edge = other._edge
-        elif operator and not isinstance(other, np.generic):
-            return NotImplemented
-        else:
-            second = as_value(other, op, 1)
-            second_edge = None
-        if isinstance(input, TensorBase):
-            first = input._value if input._alias is None else input._alias.read(input)
-            first_edge = input._edge
-        else:
-            first = as_value(input, op, 0)
-            first_edge = None
-        if swap:
-            first, second = second, first
-            first_edge, second_edge = second_edge, first_edge
-        key = (first.meta, second.meta)
-        spec = specs.get(key)
-        if spec is None:
-            if len(specs) > MAX_SPECS:
-                specs.clear()
-            spec = specs[key] = op.specialize(key)
-        trace = here.trace
-        try:
-            position = first.pos
-            if position < 0:
-                position = enter(trace, first)
-            other_position = second.pos
-            if other_position < 0:
-                other_position = enter(trace, second)
-            listed = trace.values
-            number = len(listed)
-            out = new(Value)  # calling the class takes twice as long
-            out.meta, out.pos, out.buffer = spec.out, number, None
-            listed.append(out)
-            trace.state = trace.state[spec, position, other_position]
-        except ForeignValueError:
-            trace.trim()
-            out = record_values(spec, (own(trace, first), own(trace, second)))
-            number = out.pos
-        except BaseException:
-            trace.trim()
-            raise
-        tensor = new(mode.tensor)
-        tensor._value = out
-        if (first_edge is not None or second_edge is not None) and trace.grad:
-            if spec.out.dtype.category >= FLOATING and op.grad is not None:
-                needs = (first_edge is not None, second_edge is not None)
-                plan = op.plans.get(needs) or plan_for(op, needs)
-                saved = [second if i else first for i in plan.inputs]
-                if plan.outputs:
-                    saved.append(out)
-                node = (spec.node_class or node_class(spec))(
-                    spec, plan, (first_edge, second_edge), saved
-                )
-                tensor._edge = (node, 0)
-        if number > trace.limit:
-            overflow()
-        return tensor
-
-    return call
-
-
-_ONE = (True,)
+    return grow(spec, plan, edges, saved)
 
 
 def wrap(value: Value, edge: Any = None) -> Any:
@@ -372,11 +242,4 @@ def wrap(value: Value, edge: Any = None) -> Any:
 
 
 hooks.record = record
-
-
-def _prepare(op: Op, attrs: tuple[Any, ...]) -> Callable[..., Any]:
-    return unary(op, attrs) if len(op.input_names) == 1 else binary(op)
-
-
-hooks.prepare = _prepare
 hooks.wrap = wrap

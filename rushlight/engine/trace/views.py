@@ -22,13 +22,14 @@ import numpy as np
 
 from rushlight.engine.core.dtype import SCALAR_NAMES, can_cast
 from rushlight.engine.core.shape import broadcast_shapes
+from rushlight.engine.ir.buffers import copy_strided
 from rushlight.engine.ir.graph import SHARED, WEAK_METAS, Meta, Value
 from rushlight.engine.ir.op import Op, Spec, hooks
 from rushlight.engine.ops.view import as_layout, expand, to_dtype, view_scatter
 from rushlight.engine.ops.view_window import span_of
 from rushlight.engine.runtime.cache import here
 from rushlight.engine.runtime.executor import materialize
-from rushlight.engine.trace.gradient_node import node_class, plan_for
+from rushlight.engine.trace.gradient_node import grow, plan_for
 from rushlight.engine.trace.recorder import mode, overflow, record_values, shared_elsewhere
 
 Chain = tuple[Spec, ...]
@@ -74,7 +75,7 @@ def apply_view(spec: Spec, value: Value) -> Value:
     """One view operation on a value: at once where its memory exists, else recorded."""
     buffer = value.buffer
     if buffer is not None:
-        ready = materialize(value)
+        ready = materialize(value, "view")
         return Value(spec.out, SHARED if value.pos == SHARED else -1, spec.kernel(ready))
     return record_values(spec, (value,))
 
@@ -127,7 +128,7 @@ def make_views(
         key = ((tensor._value.meta,), attrs)
         spec = node_op.specs.get(key) or node_op.specialize(*key)
         plan = plan_for(node_op, (True,))
-        node = (spec.node_class or node_class(spec))(spec, plan, (tensor._edge,), [])
+        node = grow(spec, plan, (tensor._edge,), [])
         base = tensor if tensor._base is None else tensor._base
         for number, view in enumerate(made):
             view._edge = (node, number)
@@ -140,7 +141,7 @@ def _view_edge(spec: Spec, edge: Any) -> Any:
     op = spec.op
     if op.grad is None or spec.out.dtype.category < 2:
         return None
-    return ((spec.node_class or node_class(spec))(spec, plan_for(op, (True,)), (edge,), []), 0)
+    return (grow(spec, plan_for(op, (True,)), (edge,), []), 0)
 
 
 def become_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
@@ -422,7 +423,7 @@ def _assign_edge(tensor: Any, edge: Any) -> None:
     spec = _scatter_spec(base._value.meta, tensor._value.meta, chain)
     edges = (base._edge, edge)
     plan = plan_for(view_scatter, (base._edge is not None, edge is not None))
-    node = (spec.node_class or node_class(spec))(spec, plan, edges, [])
+    node = grow(spec, plan, edges, [])
     base._edge = (node, 0)
     refresh_edge(tensor)
 
@@ -446,7 +447,7 @@ def _write_through(whole: Value, target: Value, value: Value) -> Value:
     saved_elsewhere = getrefcount(whole) > 5
     fresh = Value(whole.meta, SHARED, buffer)
     if saved_elsewhere:
-        whole.buffer = buffer.copy(order="K")
+        whole.buffer = copy_strided(buffer, whole.meta)
         whole.pos = -1
     target.buffer[...] = new
     return fresh

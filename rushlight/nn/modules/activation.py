@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from rushlight._creation import empty
+from rushlight.engine.ops.activation import relu
 from rushlight.nn import functional as F, init as initial
 from rushlight.nn.modules.module import Module
 from rushlight.nn.parameter import Parameter
@@ -63,7 +64,7 @@ class ReLU(_Inplace):
 
     def forward(self, input: Any) -> Any:
         """Apply it element by element."""
-        return F.relu(input, self.inplace)
+        return relu(input, self.inplace)
 
 
 class RReLU(_Inplace):

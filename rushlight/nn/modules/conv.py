@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from rushlight._creation import empty
+from rushlight.engine.ops.conv_functions import conv1d, conv2d, conv3d
 from rushlight.nn import functional as F, init
 from rushlight.nn.modules.module import Module
 from rushlight.nn.modules.utils import fill_in, repeat
 from rushlight.nn.parameter import Parameter
 
+_FUNCTIONS = {"conv1d": conv1d, "conv2d": conv2d, "conv3d": conv3d}
 _PADDING_WORDS = {"same", "valid"}
 _PADDING_MODES = {"zeros", "reflect", "replicate", "circular"}
 
@@ -152,7 +154,7 @@ class _Convolution(_ConvNd):
         )  # fmt: skip
 
     def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
-        convolve = getattr(F, self._function)
+        convolve = _FUNCTIONS[self._function]
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
@@ -161,6 +163,9 @@ class _Convolution(_ConvNd):
 
     def forward(self, input: Any) -> Any:
         """(N, in_channels, *) to (N, out_channels, *); N may be left out."""
+        parameters = self._parameters
+        if "weight" in parameters and "bias" in parameters:  # else they are computed
+            return self._conv_forward(input, parameters["weight"], parameters["bias"])
         return self._conv_forward(input, self.weight, self.bias)
 
 

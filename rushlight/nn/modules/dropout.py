@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.engine.ops.dropout import dropout, dropout1d, dropout2d, dropout3d
 from rushlight.nn import functional as F
 from rushlight.nn.modules.module import Module
+
+
+_FUNCTIONS = {
+    "dropout": dropout, "dropout1d": dropout1d, "dropout2d": dropout2d, "dropout3d": dropout3d,
+}  # fmt: skip
 
 
 class _DropoutNd(Module):
@@ -23,7 +29,7 @@ class _DropoutNd(Module):
 
     def forward(self, input: Any) -> Any:
         """Drop, if the module is in training mode."""
-        return getattr(F, self._function)(input, self.p, self.training, self.inplace)
+        return _FUNCTIONS[self._function](input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         """The arguments."""

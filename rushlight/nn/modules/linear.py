@@ -7,6 +7,7 @@ from typing import Any
 
 from rushlight._creation import empty
 from rushlight.autograd.grad_mode import no_grad
+from rushlight.engine.ops.matmul_functions import linear
 from rushlight.nn import functional as F, init
 from rushlight.nn.modules.lazy import LazyModuleMixin
 from rushlight.nn.modules.module import Module
@@ -76,7 +77,10 @@ class Linear(Module):
 
     def forward(self, input: Any) -> Any:
         """(*, in_features) to (*, out_features)."""
-        return F.linear(input, self.weight, self.bias)
+        parameters = self._parameters
+        if "weight" in parameters and "bias" in parameters:  # else they are computed
+            return linear(input, parameters["weight"], parameters["bias"])
+        return linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes."""

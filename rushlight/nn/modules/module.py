@@ -90,18 +90,23 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward``, and the hooks around it."""
-        if (
-            self._forward_hooks
-            or self._forward_pre_hooks
-            or self._backward_hooks
-            or self._backward_pre_hooks
-            or everywhere.any
-            or self._compiled_call_impl is not None
-        ):
-            if self._compiled_call_impl is not None:
-                return self._compiled_call_impl(*args, **kwargs)
-            return call_with_hooks(self, args, kwargs)
-        return self.forward(*args, **kwargs)
+        members = self.__dict__  # looked up here, attributes take three times as long
+        try:
+            plain = not (
+                members["_forward_hooks"]
+                or members["_forward_pre_hooks"]
+                or members["_backward_hooks"]
+                or members["_backward_pre_hooks"]
+                or everywhere.any
+                or self._compiled_call_impl is not None
+            )
+        except KeyError as missing:
+            return getattr(self, missing.args[0])
+        if plain:
+            return self.forward(*args, **kwargs)
+        if self._compiled_call_impl is not None:
+            return self._compiled_call_impl(*args, **kwargs)
+        return call_with_hooks(self, args, kwargs)
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward`` and the hooks, without what ``compile`` has put in their place."""

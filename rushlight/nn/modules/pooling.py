@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import Any
 
 from rushlight.nn import functional as F
 from rushlight.nn.modules.module import Module
 from rushlight.nn.modules.utils import fill_in, repeat
+
+
+_MAX = {name: unwrap(getattr(F, name)) for name in ("max_pool1d", "max_pool2d", "max_pool3d")}
 
 
 class _MaxPoolNd(Module):
@@ -33,9 +37,9 @@ class _MaxPoolNd(Module):
 
     def forward(self, input: Any) -> Any:
         """Pool; with ``return_indices`` also say where the greatest numbers were."""
-        return getattr(F, self._function)(
-            input, self.kernel_size, self.stride, self.padding, self.dilation,
-            ceil_mode=self.ceil_mode, return_indices=self.return_indices,
+        return _MAX[self._function](
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
+            self.return_indices,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

@@ -35,12 +35,22 @@ CONVOLUTION_DIRECT, DECONVOLUTION_DIRECT = 0x1, 0xA
 POOLING_MAX, POOLING_AVERAGE_INCLUDE, POOLING_AVERAGE_EXCLUDE = 0x1FF, 0x2FF, 0x3FF
 SOFTMAX, LOG_SOFTMAX = 0x30000, 0x30001
 
+# What can be done to the elements of a result, or with those of a second array.
+RELU, TANH, ELU, LINEAR, LOGISTIC = 0x20, 0x21, 0x22, 0x26, 0x29
+GELU_TANH, SWISH, CLIP, GELU_ERF, HARDSWISH = 0x2B, 0x2C, 0x2E, 0x31, 0x34
+BINARY_ADD, BINARY_MUL = 0x1FFF0, 0x1FFF1
+
 # Arguments of a primitive.
 SRC, DST, WEIGHTS, BIAS = 1, 17, 33, 41
 MEAN, VARIANCE, SCALE, SHIFT = 49, 50, 51, 52
 WORKSPACE, SCRATCHPAD = 64, 80
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS = 129, 145, 161, 169
 DIFF_SCALE, DIFF_SHIFT = 255, 256
+SECOND_SOURCE, POST_OPERATION = 2, 32768  # the second operand of post-operation k: k + 1 times it
+
+# Questions to a memory descriptor.
+QUERY_STRIDES, QUERY_RANK, QUERY_SHAPE, QUERY_PADDED = 14, 256, 257, 260
+QUERY_BLOCKS, QUERY_BLOCK_SIZES, QUERY_BLOCK_AXES = 263, 264, 265
 
 # Questions to a primitive's description.
 QUERY_IMPLEMENTATION, QUERY_WORKSPACE, QUERY_SCRATCHPAD, QUERY_ARGUMENT = 8, 134, 135, 255
@@ -115,7 +125,15 @@ _SIGNATURES: dict[str, list[Any]] = {
     "memory_destroy": [c_void_p],
     "primitive_attr_create": [_OUT],
     "primitive_attr_set_scratchpad_mode": [c_void_p, c_int],
+    "primitive_attr_set_post_ops": [c_void_p, c_void_p],
     "primitive_attr_destroy": [c_void_p],
+    "post_ops_create": [_OUT],
+    "post_ops_append_eltwise": [c_void_p, c_int, c_float, c_float],
+    "post_ops_append_sum": [c_void_p, c_float, c_int, c_int],
+    "post_ops_append_binary": [c_void_p, c_int, c_void_p],
+    "post_ops_destroy": [c_void_p],
+    "memory_desc_query": [c_void_p, c_int, c_void_p],
+    "primitive_desc_next_impl": [c_void_p],
     "primitive_desc_query": [c_void_p, c_int, c_int, c_void_p],
     "primitive_desc_destroy": [c_void_p],
     "primitive_create": [_OUT, c_void_p],

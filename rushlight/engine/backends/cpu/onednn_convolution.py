@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -15,6 +15,7 @@ from rushlight.engine.backends.cpu.onednn_prepared import Operation, Port, launc
 from rushlight.engine.backends.cpu.onednn_primitive import (
     Description,
     Descriptor,
+    Owned,
     any_layout,
     channels_last_strides,
     contiguous_strides,
@@ -97,16 +98,21 @@ class Geometry:
         elements = prod(self.x_shape) + prod(self.w_shape) + prod(self.y_shape)
         return threads.cost(2 * windows * prod(self.w_shape), 2 * elements * self.dtype.itemsize)
 
-    def w_descriptor(self) -> Descriptor:
-        """The weights as oneDNN reads them: ([groups,] out, in, ...)."""
+    def w_descriptor(self, steps: Sequence[int] | None = None) -> Descriptor:
+        """The weights as oneDNN reads them: ([groups,] out, in, ...).
+
+        Args:
+            steps: their strides in elements if they are not C-contiguous.
+        """
         first, second, *window = self.w_shape
         shape = [first // self.groups, second, *window]
-        strides = list(contiguous_strides(shape))
+        strides = list(contiguous_strides(self.w_shape) if steps is None else steps)
+        between = first // self.groups * strides[0]
         if self.transposed:
             shape[:2], strides[:2] = shape[1::-1], strides[1::-1]
         if self.groups > 1:
             shape.insert(0, self.groups)
-            strides.insert(0, first // self.groups * second * prod(window))
+            strides.insert(0, between)
         return strided(shape, self.dtype, strides)
 
     def w_any(self) -> Descriptor:
@@ -155,8 +161,17 @@ def _activation(shape: tuple[int, ...], dtype: np.dtype[Any], layout: str) -> De
     return strided(shape, dtype, channels_last_strides(shape) if layout == CHANNELS_LAST else None)
 
 
-def describe(geometry: Geometry, direction: str, bias: bool, layout: str) -> Description:
+def describe(
+    geometry: Geometry,
+    direction: str,
+    bias: bool,
+    layout: str,
+    attributes: Owned | None = None,
+) -> Description:
     """oneDNN's description of a convolution with this layout inside.
+
+    Args:
+        attributes: what follows, see `attributes_for`.
 
     Raises:
         Unsupported: oneDNN has no fast code for it.
@@ -170,13 +185,15 @@ def describe(geometry: Geometry, direction: str, bias: bool, layout: str) -> Des
     kind = "deconvolution" if g.transposed else "convolution"
     algorithm = onednn.DECONVOLUTION_DIRECT if g.transposed else onednn.CONVOLUTION_DIRECT
     forward = Description(
-        f"{kind}_forward", onednn.FORWARD_TRAINING, algorithm, x, w, b, y, *window
-    )
+        f"{kind}_forward", onednn.FORWARD_TRAINING, algorithm, x, w, b, y, *window,
+        attributes=attributes if direction == FORWARD else None,
+    )  # fmt: skip
     if direction == FORWARD:
         return forward.require_fast()
     arrays = (x, w, y) if direction == BACKWARD_DATA else (x, w, b, y)
     name = f"{kind}_{direction}"
-    return Description(name, algorithm, *arrays, *window, forward).require_fast()
+    made = Description(name, algorithm, *arrays, *window, forward, attributes=attributes)
+    return made.require_fast()
 
 
 def _prepare(geometry: Geometry, direction: str, bias: bool, ports: list[Port]) -> Operation:

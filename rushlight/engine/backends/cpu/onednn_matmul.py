@@ -24,8 +24,11 @@ from rushlight.engine.backends.cpu.onednn_primitive import (
 )
 
 
-class _Operand:
-    """Sizes and strides of an operand while its batch dimensions are simplified."""
+class Operand:
+    """Sizes and strides of an operand while its batch dimensions are simplified.
+
+    An operand of what follows the product (`attributes_for`) broadcasts along any dimension.
+    """
 
     __slots__ = ("shape", "strides")
 
@@ -69,8 +72,21 @@ class _Operand:
         return strided(self.shape, dtype, [*steps, down, right])
 
 
-def _simplify(operands: list[_Operand]) -> None:
-    """Fewer dimensions that mean the same: merge batches, or let a batch of rows be one matrix."""
+def _rows_of_all(y: Operand, other: Operand) -> bool:
+    """Whether an operand of what follows can be seen like ``y`` with batch and rows in one."""
+    if other.shape[0] == other.shape[1] == 1:
+        return True
+    if other.shape[:2] != y.shape[:2]:
+        return False
+    return other.shape[1] == 1 or other.strides[0] == other.strides[1] * other.shape[1]
+
+
+def simplify(operands: list[Operand]) -> None:
+    """Fewer dimensions that mean the same: merge batches, or let a batch of rows be one matrix.
+
+    Args:
+        operands: the factors, the product, then what broadcasts with the product.
+    """
     a, b, y = operands[0], operands[1], operands[2]
     i = len(y.shape) - 4
     while i >= 0:
@@ -79,8 +95,9 @@ def _simplify(operands: list[_Operand]) -> None:
                 operand.merge(i)
         i -= 1
     alone = len(y.shape) == 3 and b.shape[0] == 1 and a.shape[0] > 1
+    alone = alone and all(_rows_of_all(y, other) for other in operands[3:])
     if alone and all(o.shape[1] == 1 or o.strides[0] == o.strides[1] * o.shape[1] for o in (a, y)):
-        for operand in (a, y):
+        for operand in (a, y, *operands[3:]):
             if operand.shape[1] == 1:
                 operand.strides[1] = operand.strides[0]
             operand.shape[:2] = [operand.shape[0] * operand.shape[1]]
@@ -115,7 +132,7 @@ def _numpy_matmul() -> Callable[..., np.ndarray]:
     return small_matmul
 
 
-def _leading(operand: _Operand) -> tuple[bytes, int]:
+def _leading(operand: Operand) -> tuple[bytes, int]:
     """Whether a matrix lies transposed, and the distance between what lies in lines."""
     (rows, columns), (down, right) = operand.shape, operand.strides
     if (right == 1 or columns == 1) and (rows == 1 or down >= columns):
@@ -126,7 +143,7 @@ def _leading(operand: _Operand) -> tuple[bytes, int]:
 
 
 def _vector_matmul(
-    a: _Operand, b: _Operand, first: Port, second: Port, microseconds: float
+    a: Operand, b: Operand, first: Port, second: Port, microseconds: float
 ) -> Callable[..., np.ndarray]:
     """A matrix and a vector; the matmul primitive would first copy a transposed matrix."""
     (m, k), n = a.shape, b.shape[1]
@@ -168,7 +185,7 @@ def _vector_matmul(
 
 
 def _primitive_matmul(
-    operands: list[_Operand],
+    operands: list[Operand],
     ports: list[Port],
     shape: tuple[int, ...],
     bias_shape: Sequence[int] | None,
@@ -176,7 +193,7 @@ def _primitive_matmul(
 ) -> Callable[..., np.ndarray]:
     """The general case; ``ports`` are those of a and b, without descriptors."""
     kind = ports[0].dtype
-    _simplify(operands)
+    simplify(operands)
     swapped = shape[-1] == 1
     if swapped:  # oneDNN has no fast code for one column, but for one row: (a b)ᵀ = bᵀ aᵀ
         for operand in operands:
@@ -250,9 +267,9 @@ def prepare_matmul(
     batch = np.broadcast_shapes(tuple(a_shape[:-2]), tuple(b_shape[:-2]))
     shape = (*batch, m, n)
     operands = [
-        _Operand(a_shape, a_strides, ndim),
-        _Operand(b_shape, b_strides, ndim),
-        _Operand(shape, contiguous_strides(shape), ndim),
+        Operand(a_shape, a_strides, ndim),
+        Operand(b_shape, b_strides, ndim),
+        Operand(shape, contiguous_strides(shape), ndim),
     ]
     moved = kind.itemsize * (prod(a_shape) + prod(b_shape) + prod(shape))
     cost = threads.cost(2 * prod(shape) * k, moved)

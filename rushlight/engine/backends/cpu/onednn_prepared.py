@@ -68,7 +68,9 @@ scratch = Scratch()
 class Port:
     """One array of the caller's: which argument it is, and how it must lie in memory."""
 
-    __slots__ = ("descriptor", "dtype", "kind", "output", "shape", "strides")
+    __slots__ = (
+        "accumulates", "descriptor", "dtype", "kind", "output", "shape", "staged", "strides",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Port:
         output: bool = False,
         strides: Sequence[int] | None = None,
         descriptor: Descriptor | None = None,
+        staged: tuple[Descriptor, Descriptor] | None = None,
     ) -> None:
         """Args:
         kind: oneDNN's number of the argument.
@@ -86,6 +89,8 @@ class Port:
         output: whether the operation writes it.
         strides: strides in elements if it is not C-contiguous.
         descriptor: how oneDNN is to see that memory, if not with the array's own shape.
+        staged: the array is copied first, from the first layout into the second; then
+            ``descriptor`` says how oneDNN is to see the copy.
         """
         self.kind = kind
         self.shape = tuple(shape)
@@ -94,6 +99,8 @@ class Port:
         steps = contiguous_strides(self.shape) if strides is None else strides
         self.strides = tuple(step * dtype.itemsize for step in steps)
         self.descriptor = descriptor or strided(self.shape, dtype, strides)
+        self.staged = staged
+        self.accumulates = False  # whether the operation adds to what is in an output
 
     def accept(self, array: np.ndarray) -> np.ndarray:
         """``array`` if only the strides of its dimensions of size one differ, else a copy.
@@ -126,11 +133,18 @@ class Kernel:
         describe: makes the description of the primitive in the middle.
         ports: the caller's arrays.
         count: threads it is made for and runs with.
+
+    Attributes:
+        executions: address, number of arguments and address of the arguments of each primitive.
+        handles: addresses of the memory objects of the ports, in their order.
+        internal: the memory objects of what lives only meanwhile, with their places in the
+            scratch memory.
+        scratch: bytes of scratch memory.
     """
 
     __slots__ = (
-        "_internal", "_outside", "_scratch", "base", "executions", "handles", "pointers",
-        "primitives", "threads",
+        "_outside", "base", "executions", "handles", "internal", "pointers", "primitives",
+        "scratch", "threads",
     )  # fmt: skip
 
     def __init__(
@@ -138,8 +152,8 @@ class Kernel:
     ) -> None:
         self.threads = count
         self.base = -1
-        self._scratch = 0
-        self._internal: list[tuple[Memory, int]] = []
+        self.scratch = 0
+        self.internal: list[tuple[Memory, int]] = []
         with thread_count(count):
             self.primitives = self._assemble(describe(), ports)
         self.pointers: list[int] = []
@@ -155,13 +169,19 @@ class Kernel:
         arguments: dict[int, Memory] = {}
         outside: list[Memory] = []
         for port in ports:
-            memory = Memory(port.descriptor)
-            outside.append(memory)
+            if port.staged is None:
+                memory = Memory(port.descriptor)
+                outside.append(memory)
+            else:
+                memory = self._stage(port, outside, before)
             wanted = description.argument(port.kind)
             if wanted.same_layout(port.descriptor):
                 arguments[port.kind] = memory
                 continue
             inner = arguments[port.kind] = self._inside(wanted)
+            if port.accumulates:
+                copy, ends = reorder(port.descriptor, wanted), (memory, inner)
+                before.append(self._primitive(copy, {onednn.SRC: ends[0], onednn.DST: ends[1]}))
             if port.output:
                 copy, ends = reorder(wanted, port.descriptor), (inner, memory)
                 after.append(self._primitive(copy, {onednn.SRC: ends[0], onednn.DST: ends[1]}))
@@ -170,6 +190,19 @@ class Kernel:
                 before.append(self._primitive(copy, {onednn.SRC: ends[0], onednn.DST: ends[1]}))
         self._outside = outside
         return [*before, self._primitive(description, arguments), *after]
+
+    def _stage(self, port: Port, outside: list[Memory], before: list[Primitive]) -> Memory:
+        """The memory of a copy, which is made before everything else."""
+        assert port.staged is not None
+        source, target = port.staged
+        original, copied = Memory(source), self._inside(target)
+        place = self.internal[-1][1]
+        outside.append(original)
+        ends = {onednn.SRC: original, onednn.DST: copied}
+        before.append(self._primitive(reorder(source, target), ends))
+        seen = Memory(port.descriptor)
+        self.internal.append((seen, place))
+        return seen
 
     def _primitive(self, description: Description, memories: dict[int, Memory]) -> Primitive:
         pad = description.argument(onednn.SCRATCHPAD)
@@ -180,15 +213,15 @@ class Kernel:
     def _inside(self, descriptor: Descriptor) -> Memory:
         """A memory in the scratch memory."""
         memory = Memory(descriptor)
-        self._internal.append((memory, self._scratch))
-        self._scratch += -(-descriptor.bytes // ALIGNMENT) * ALIGNMENT
+        self.internal.append((memory, self.scratch))
+        self.scratch += -(-descriptor.bytes // ALIGNMENT) * ALIGNMENT
         return memory
 
     def place(self) -> None:
         """Tell the internal memories where the scratch memory lies now."""
-        scratch.reserve(self._scratch)
+        scratch.reserve(self.scratch)
         set_handle = onednn.library().function("memory_set_data_handle", brief=True)
-        for memory, offset in self._internal:
+        for memory, offset in self.internal:
             set_handle(memory.address, scratch.base + offset)
         self.base = scratch.base
 

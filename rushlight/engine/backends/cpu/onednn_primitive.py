@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,30 @@ class Owned:
             destroy(self.address)
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the elements of an array lie, as oneDNN describes it; equal ones compare equal.
+
+    Attributes:
+        shape: the array's sizes.
+        strides: steps in elements along each axis, between blocks where an axis has blocks.
+        padded: the sizes rounded up to whole blocks; what is beyond the shape holds zeros.
+        blocks: sizes of the blocks that lie innermost, outer ones first.
+        axes: which axis each block is cut from.
+    """
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    padded: tuple[int, ...]
+    blocks: tuple[int, ...]
+    axes: tuple[int, ...]
+
+    @property
+    def plain(self) -> bool:
+        """Whether strides alone describe it."""
+        return not self.blocks
+
+
 class Descriptor(Owned):
     """Sizes, element type and layout of one array."""
 
@@ -52,6 +77,30 @@ class Descriptor(Owned):
         """Size of the memory that such an array needs, padding of blocked layouts included."""
         size: int = onednn.library().function("memory_desc_get_size")(self.address)
         return size
+
+    @property
+    def layout(self) -> Layout:
+        """Where its elements lie."""
+        query = onednn.library().function("memory_desc_query")
+
+        def number(what: int) -> int:
+            made = ctypes.c_int()
+            query(self.address, what, ctypes.byref(made))
+            return made.value
+
+        def numbers(what: int, count: int) -> tuple[int, ...]:
+            made = ctypes.POINTER(ctypes.c_int64)()
+            query(self.address, what, ctypes.byref(made))
+            return tuple(made[:count]) if count else ()
+
+        rank, blocks = number(onednn.QUERY_RANK), number(onednn.QUERY_BLOCKS)
+        return Layout(
+            numbers(onednn.QUERY_SHAPE, rank),
+            numbers(onednn.QUERY_STRIDES, rank),
+            numbers(onednn.QUERY_PADDED, rank),
+            numbers(onednn.QUERY_BLOCK_SIZES, blocks),
+            numbers(onednn.QUERY_BLOCK_AXES, blocks),
+        )
 
     def same_layout(self, other: Descriptor) -> bool:
         """Whether memory of one can be used as the other."""
@@ -131,18 +180,20 @@ class Description(Owned):
     Args:
         name: the function that makes it, without ``dnnl_`` and ``_primitive_desc_create``.
         arguments: what that function takes after the engine and before the attributes.
+        attributes: what is done to its result, see `attributes_for`.
     """
 
     __slots__ = ()
 
-    def __init__(self, name: str, *arguments: Any) -> None:
+    def __init__(self, name: str, *arguments: Any, attributes: Owned | None = None) -> None:
         library = onednn.library()
         plain = [a.address if isinstance(a, Owned) else a for a in arguments]
         if name != "reorder":
             plain.insert(0, library.engine)
         function = f"{name}_primitive_desc_create"
         try:
-            made = library.create(function, *plain, library.attributes)
+            given = library.attributes if attributes is None else attributes.address
+            made = library.create(function, *plain, given)
         except onednn.OneDNNError as error:
             raise onednn.Unsupported(str(error)) from error
         super().__init__(made, "primitive_desc_destroy")
@@ -160,6 +211,10 @@ class Description(Owned):
         """The layout of one argument, such as ``onednn.SRC`` or ``onednn.SCRATCHPAD``."""
         query = onednn.library().function("primitive_desc_query_md")
         return Descriptor(query(self.address, onednn.QUERY_ARGUMENT, kind) or 0, self)
+
+    def advance(self) -> bool:
+        """Take oneDNN's next implementation; false (and no description any more) at the end."""
+        return not onednn.library().function("primitive_desc_next_impl")(self.address)
 
     def require_fast(self) -> Description:
         """This description.
@@ -205,3 +260,47 @@ def thread_count(count: int) -> Iterator[None]:
         yield
     finally:
         library.set_threads(before)
+
+
+#: The elementwise functions that can follow a result: oneDNN's number, and its two parameters.
+FUNCTIONS: dict[str, tuple[int, float, float]] = {
+    "relu": (onednn.RELU, 0.0, 0.0),
+    "tanh": (onednn.TANH, 0.0, 0.0),
+    "sigmoid": (onednn.LOGISTIC, 0.0, 0.0),
+    "gelu": (onednn.GELU_ERF, 0.0, 0.0),
+    "gelu_tanh": (onednn.GELU_TANH, 0.0, 0.0),
+    "silu": (onednn.SWISH, 1.0, 0.0),
+    "elu": (onednn.ELU, 1.0, 0.0),
+    "hardswish": (onednn.HARDSWISH, 1 / 6, 0.5),
+    "relu6": (onednn.CLIP, 0.0, 6.0),
+}
+
+#: What can be done with a second array.
+BINARIES = {"add": onednn.BINARY_ADD, "mul": onednn.BINARY_MUL}
+
+
+def attributes_for(steps: Sequence[tuple[Any, ...]]) -> Owned:
+    """The attributes of a primitive whose result is worked on further, step by step.
+
+    Args:
+        steps: ``("relu",)`` or another of `FUNCTIONS`, ``("scale", number)``, ``("sum",)`` for
+            the elements that are in the result's memory before, ``("add", descriptor)`` or
+            ``("mul", descriptor)`` for a second array that broadcasts.
+    """
+    library = onednn.library()
+    made = Owned(library.create("primitive_attr_create"), "primitive_attr_destroy")
+    library.call("primitive_attr_set_scratchpad_mode", made.address, onednn.SCRATCHPAD_FROM_USER)
+    chain = Owned(library.create("post_ops_create"), "post_ops_destroy")
+    for name, *given in steps:
+        if name in FUNCTIONS:
+            library.call("post_ops_append_eltwise", chain.address, *FUNCTIONS[name])
+        elif name == "scale":
+            library.call("post_ops_append_eltwise", chain.address, onednn.LINEAR, given[0], 0.0)
+        elif name == "sum":
+            library.call("post_ops_append_sum", chain.address, 1.0, 0, 0)
+        elif name in BINARIES:
+            library.call("post_ops_append_binary", chain.address, BINARIES[name], given[0].address)
+        else:
+            raise onednn.Unsupported(f"nothing called {name!r} can follow a primitive")
+    library.call("primitive_attr_set_post_ops", made.address, chain.address)
+    return made

@@ -1,0 +1,1 @@
+"""Machine code for compiled programs, through LLVM."""

@@ -1,0 +1,129 @@
+"""A program's machine code: made in two steps, then called once per training step."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from rushlight.engine.backends.cpu import onednn, threads
+from rushlight.engine.backends.cpu.llvm import jit, store
+from rushlight.engine.backends.cpu.llvm.context import Context
+from rushlight.engine.backends.cpu.llvm.library import Shared
+from rushlight.engine.backends.cpu.llvm.main import MAIN, MainWriter
+from rushlight.engine.backends.cpu.llvm.math import WRITERS
+from rushlight.engine.backends.cpu.llvm.module import Module
+from rushlight.engine.backends.cpu.onednn_prepared import BRIEF
+from rushlight.engine.ir.plan import KernelCall, Plan, PrimitiveCall
+
+_TYPES: Final = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_releasing = ctypes.CFUNCTYPE(*_TYPES)
+_keeping = ctypes.PYFUNCTYPE(*_TYPES)
+
+
+def microseconds(calls: Sequence[KernelCall | PrimitiveCall]) -> float:
+    """What calls cost on one thread, roughly."""
+    total = 0.0
+    for call in calls:
+        if isinstance(call, KernelCall):
+            total += threads.cost(call.kernel.operations, call.kernel.moved)
+        else:
+            total += getattr(call.owner, "microseconds", BRIEF)
+    return total
+
+
+def _caller(address: int, context: int, brief: bool, kept: Any) -> Callable[[int, int], int]:
+    """The function that calls ``main``; it keeps alive what the code uses. Other Python threads
+    wait for what is brief: getting the interpreter's lock back may take longer."""
+    function = (_keeping if brief else _releasing)(address)
+    lock = threads.lock
+
+    def run(table: int, numbers: int) -> int:
+        with lock:
+            return function(table, numbers, context)
+
+    run.kept = kept  # type: ignore[attr-defined]
+    return run
+
+
+class NativeCode:
+    """The code of one native segment of a plan.
+
+    `compile` takes long and may run on any thread; `load` is quick and makes ``run``.
+
+    Args:
+        plan: the plan; its numbers and constants are used.
+        calls: the calls of the segment.
+
+    Attributes:
+        text: the module in LLVM's language, once compiled.
+        cached: whether the machine code came from disk.
+        run: ``run(address of the table, address of the numbers)``: 0, or which call failed.
+    """
+
+    def __init__(self, plan: Plan, calls: Sequence[KernelCall | PrimitiveCall]) -> None:
+        self.plan = plan
+        self.calls = list(calls)
+        self.epoch = threads.state.epoch
+        self.text = ""
+        self.cached = False
+        self.run: Callable[[int, int], int] = self._not_loaded
+        self._context = Context()
+        self._shared = Shared(WRITERS)
+        self._placements: list[Any] = []
+        self._code: bytes | None = None
+
+    @staticmethod
+    def _not_loaded(table: int, numbers: int) -> int:
+        raise RuntimeError("the code has not been loaded")
+
+    def write(self) -> str:
+        """Write the module's text."""
+        module = Module(self._shared, self._context)
+        kinds = [kind for _, kind in self.plan.numbers]
+        main = MainWriter(module, kinds, {0, *self.plan.constants})
+        body = main.text(self.calls)
+        self._placements = main.placements
+        self.text = module.text(body, jit.target().attributes)
+        return self.text
+
+    def compile(self) -> None:
+        """Make the machine code.
+
+        Raises:
+            RuntimeError: LLVM does not accept it, which is an error of the code generator's.
+        """
+        text = self.write()
+        name = jit.identity(text)
+        kept = store.shared()
+        self._code = kept.get(name)
+        self.cached = self._code is not None
+        if self._code is None:
+            self._code = jit.object_code(text)
+            kept.put(name, self._code)
+
+    def load(self, addresses: Mapping[int, int]) -> None:
+        """Make the code callable.
+
+        Args:
+            addresses: where the arena (slot 0) and the constants lie, for good.
+
+        Raises:
+            RuntimeError: it has not been compiled; GNU OpenMP or oneDNN is missing.
+        """
+        if self._code is None:
+            raise RuntimeError("the code has not been compiled")
+        loaded = jit.Loaded(self._code, MAIN, sorted(self._shared.symbols))
+        table = self._context.table()
+        self.place(addresses)
+        kept = loaded, table, self.calls
+        brief = microseconds(self.calls) < BRIEF
+        self.run = _caller(loaded.address, ctypes.addressof(table), brief, kept)
+
+    def place(self, addresses: Mapping[int, int]) -> None:
+        """Tell oneDNN where the memories lie that do not move from call to call."""
+        if not self._placements:
+            return
+        set_handle = onednn.library().function("memory_set_data_handle", brief=True)
+        for memory, place in self._placements:
+            set_handle(memory, addresses[place.slot] + place.offset)

@@ -1,0 +1,77 @@
+"""oneDNN primitives as compiled programs call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+from rushlight.engine.backends.cpu import onednn, threads
+from rushlight.engine.backends.cpu.primitives_convolution import (
+    forward_recipe,
+    input_grad_recipe,
+    weight_grad_recipe,
+)
+from rushlight.engine.backends.cpu.primitives_matmul import (
+    batched_recipe,
+    linear_recipe,
+    mv_recipe,
+    nn_recipe,
+    nt_recipe,
+    product_recipe,
+    tn_recipe,
+)
+from rushlight.engine.backends.cpu.primitives_recipe import Epilogue, Primitive, Recipe, usable
+from rushlight.engine.ir.op import Spec
+
+#: How to make the primitive of each operator: ``recipe(spec, epilogue, *attributes)``.
+RECIPES: Final[dict[str, Callable[..., Recipe]]] = {
+    "linear_": linear_recipe,
+    "linear_rows": linear_recipe,
+    "matmul_nn": nn_recipe,
+    "matmul_nt": nt_recipe,
+    "matmul_nt_rows": nt_recipe,
+    "matmul_tn": tn_recipe,
+    "mm": product_recipe,
+    "bmm": product_recipe,
+    "batched": batched_recipe,
+    "mv": mv_recipe,
+    "convolution": forward_recipe,
+    "convolution_input_grad": input_grad_recipe,
+    "convolution_weight_grad": weight_grad_recipe,
+}
+
+#: Recipes remembered; one is a few hundred bytes and oneDNN's descriptions.
+REMEMBERED: Final = 1024
+
+
+def primitive_for(spec: Spec, epilogue: Epilogue = ()) -> Primitive | None:
+    """The primitive that computes an operator, with memory objects of its own.
+
+    Args:
+        spec: the operator.
+        epilogue: what is done to the result, in this order: ``("relu",)`` (or ``tanh``,
+            ``sigmoid``, ``gelu``, ``gelu_tanh``, ``silu``, ``elu``, ``hardswish``, ``relu6``),
+            ``("scale", number)``, ``("add", meta)`` or ``("mul", meta)`` with an array that
+            broadcasts to the result (a further input), ``("sum",)``: added to what is in the
+            result's memory. For a convolution's weight gradient instead ``("bias_gradient",)``:
+            the gradient of the bias is a second output.
+
+    Returns:
+        ``None`` if oneDNN has no fast code for that.
+    """
+    if spec.op.name not in RECIPES or not usable(spec) or not onednn.available():
+        return None
+    recipe = _recipe(spec, epilogue, threads.state.epoch)
+    return None if recipe is None else Primitive(recipe)
+
+
+@lru_cache(REMEMBERED)
+def _recipe(spec: Spec, epilogue: Epilogue, epoch: int) -> Recipe | None:
+    make: Any = RECIPES[spec.op.name]
+    try:
+        with threads.lock:
+            found: Recipe = make(spec, epilogue, *spec.attrs)
+            return found
+    except onednn.Unsupported:
+        return None

@@ -1,0 +1,115 @@
+"""What a oneDNN primitive of a compiled program is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.backends.cpu import threads
+from rushlight.engine.backends.cpu.onednn_prepared import Kernel, Port
+from rushlight.engine.backends.cpu.onednn_primitive import Description, thread_count
+from rushlight.engine.core.dtype import float32
+from rushlight.engine.ir.graph import Meta
+from rushlight.engine.ir.op import Spec
+
+#: One thing done to a result: ``("relu",)``, ``("add", Meta)``; see `primitives.primitive_for`.
+Step = tuple[Any, ...]
+Epilogue = tuple[Step, ...]
+
+SINGLE = np.dtype(np.float32)
+
+#: An argument or result: its number in the spec, and the Meta whose strides its memory has.
+Part = tuple[int, Meta]
+
+
+class Recipe:
+    """How to make a primitive, found once for an operator.
+
+    Args:
+        describe: makes the description of the primitive.
+        ports: its arrays.
+        inputs, outputs: what the ports are: first the inputs, then the outputs.
+        microseconds: what it costs on one thread, roughly.
+        accumulates: whether it reads its first output before it writes it.
+    """
+
+    __slots__ = ("_describe", "_known", "accumulates", "inputs", "microseconds", "outputs", "ports")
+
+    def __init__(
+        self,
+        describe: Callable[[], Description],
+        ports: Sequence[Port],
+        inputs: Sequence[Part],
+        outputs: Sequence[Part],
+        microseconds: float,
+        accumulates: bool = False,
+    ) -> None:
+        self._describe = describe
+        self._known: tuple[int, Description] | None = None
+        self.ports = tuple(ports)
+        self.inputs = list(inputs)
+        self.outputs = list(outputs)
+        self.microseconds = microseconds
+        self.accumulates = accumulates
+
+    @property
+    def threads(self) -> int:
+        """How many threads it is to run on."""
+        return threads.choose(self.microseconds)
+
+    def describe(self) -> Description:
+        """The description for the number of threads it is to run on."""
+        count = self.threads
+        if self._known is None or self._known[0] != count:
+            with thread_count(count):
+                self._known = count, self._describe()
+        return self._known[1]
+
+
+class Primitive:
+    """A primitive with memory objects of its own, for one place in one compiled program.
+
+    Attributes:
+        inputs: for each leading handle the number of the spec's input and the Meta whose strides
+            its memory must have. The operands of an epilogue have the numbers after the spec's.
+        outputs: for each handle after those, the number of the output and its Meta.
+        accumulates: the first output's memory must hold what is added to (``("sum",)``).
+        microseconds: what it costs on one thread, roughly.
+    """
+
+    __slots__ = ("_prepared", "_recipe", "accumulates", "inputs", "microseconds", "outputs")
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._prepared: Kernel | None = None
+        self.inputs = recipe.inputs
+        self.outputs = recipe.outputs
+        self.microseconds = recipe.microseconds
+        self.accumulates = recipe.accumulates
+
+    @property
+    def prepared(self) -> Kernel:
+        """What native code needs: executions, handles, internal memories; made when asked for."""
+        if self._prepared is None:
+            recipe = self._recipe
+            with threads.lock:
+                self._prepared = Kernel(recipe.describe, recipe.ports, recipe.threads)
+        return self._prepared
+
+    @property
+    def implementation(self) -> str:
+        """oneDNN's names for its steps, such as ``jit:uni > jit:avx2 > jit:uni``."""
+        return self.prepared.implementation
+
+
+def usable(spec: Spec) -> bool:
+    """Whether all tensors are of a type that oneDNN computes in here, and none is empty."""
+    metas = [*(m for m in spec.inputs if m is not None), *spec.outs]
+    return all(m.dtype is float32 and not m.weak and m.numel > 0 for m in metas)
+
+
+def split(epilogue: Epilogue) -> tuple[list[Meta], bool]:
+    """The arrays that an epilogue reads, and whether it adds to the result's memory."""
+    return [step[1] for step in epilogue if step[0] in ("add", "mul")], ("sum",) in epilogue

@@ -1,0 +1,29 @@
+"""Every threshold of the compiler, with what was measured for it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Scalar operations up to which a value is computed anew by each kernel that reads it.
+CHEAP: Final = 2
+
+#: Scalar operations after which a value is stored, to bound the size of a kernel.
+LONGEST: Final = 60
+
+#: What a function like exp counts, in scalar operations.
+DEAR: Final = 12
+
+#: Kernels looked at, newest first, for one that a value can join.
+LOOK_BACK: Final = 24
+
+#: Values computed in one kernel.
+MEMBERS: Final = 24
+
+#: The run of a program at which its compilation begins on another thread, and the run from which
+#: on it runs compiled (it is waited for then). Counts, never the clock: what runs compiled is the
+#: same in every run with one seed.
+BEGIN_AT: Final = 3
+USE_FROM: Final = 6
+
+#: Recorded operations that a program must have to be compiled: a shorter one has nothing to fuse.
+LEAST_NODES: Final = 3

@@ -1,0 +1,246 @@
+"""Running a compiled program: addresses in, one native call, results out."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from struct import Struct, error as struct_error
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine.backends.cpu import threads
+from rushlight.engine.backends.cpu.binding import Binder, bind_plan
+from rushlight.engine.backends.cpu.llvm.code import NativeCode
+from rushlight.engine.backends.cpu.onednn_prepared import address
+from rushlight.engine.ir.buffers import copy_strided, empty_strided
+from rushlight.engine.ir.graph import Meta, Value
+from rushlight.engine.ir.plan import (
+    Constant,
+    DataSource,
+    KernelCall,
+    Place,
+    Plan,
+    PrimitiveCall,
+    PythonCall,
+)
+
+# What getrefcount says of an array nobody else holds: the value that has it, a local name, the
+# argument; and of a result nobody has kept: the list of spare ones, a local name, the argument.
+_ALONE_INPUT = 3
+_ALONE_SPARE = 3
+
+ALIGNMENT = 64
+
+_binder = Binder(Value)
+_ARRAY_TYPE = id(np.ndarray)
+
+
+#: Results that a program keeps for its next run, by ``id``: where it keeps them.
+_lent: dict[int, tuple[dict[int, Any], int]] = {}
+
+
+def _take_back(buffer: np.ndarray) -> None:
+    """Let no program keep ``buffer`` for its next run: it is about to be written over."""
+    spare, slot = _lent.get(id(buffer), ({}, 0))
+    if spare.get(slot) is buffer:
+        del spare[slot], _lent[id(buffer)]
+
+
+class DataError(Exception):
+    """A kernel cannot compute with the data it was given."""
+
+
+class CompiledProgram:
+    """A plan with its machine code, bound to memory.
+
+    Attributes:
+        plan: the plan.
+        calls: how many native calls it makes.
+    """
+
+    __slots__ = (
+        "_arena", "_binding", "_copies", "_inputs", "_numbers", "_numbers_at", "_numbers_of",
+        "_outputs", "_pack", "_reused", "_shared", "_spare", "_steps", "_table", "_table_at",
+        "calls", "epoch", "overwrites", "plan",
+    )  # fmt: skip
+
+    def __init__(self, plan: Plan, segments: Sequence[NativeCode | PythonCall]) -> None:
+        self.plan = plan
+        self.epoch = threads.state.epoch
+        self._table = (ctypes.c_size_t * plan.slots)()
+        self._table_at = ctypes.addressof(self._table)
+        self._arena: Any = None
+        reused = set(plan.reused.values())
+        self._inputs = [(slot, n) for slot, n in plan.inputs.items() if n not in reused]
+        slots = {number: slot for slot, number in plan.inputs.items()}
+        self._reused = [(out, number, slots[number]) for out, number in plan.reused.items()]
+        rows = [(number, slot, False) for slot, number in self._inputs]
+        rows += [(number, slot, True) for _, number, slot in self._reused]
+        table = bind_plan(rows)
+        self._binding = table, ctypes.addressof(table), len(rows)
+        self._copies: dict[int, Any] = {}
+        self._outputs = [(slot, number, meta) for slot, (number, meta) in plan.outputs.items()]
+        self._shared = list(plan.shared.items())
+        self._spare: dict[int, Any] = {}
+        self._numbers_of = [number for number, _ in plan.numbers]
+        self._pack = Struct("".join(["=", *[kind for _, kind in plan.numbers]])).pack_into
+        self._numbers = bytearray(max(8 * len(plan.numbers), 8))
+        self._numbers_at = ctypes.addressof(
+            (ctypes.c_char * len(self._numbers)).from_buffer(self._numbers)
+        )
+        self._steps = list(segments)
+        self.calls = sum(isinstance(step, NativeCode) for step in segments)
+        self.overwrites = bool(plan.reused)
+        if plan.arena:
+            self._arena = np.empty(plan.arena + ALIGNMENT, np.uint8)
+            self._table[0] = -(-address(self._arena) // ALIGNMENT) * ALIGNMENT
+        for step in self._steps:
+            if isinstance(step, NativeCode):
+                step.load({0: self._table[0]})
+
+    def run(self, values: Sequence[Value]) -> bool:
+        """Compute the results of a trace with these values.
+
+        Returns:
+            Whether it was done; if not, nothing has been touched and the interpreter has to do it.
+
+        Raises:
+            DataError: a kernel cannot compute with this data; nothing outside has been touched.
+        """
+        self._check(values)
+        bind = _binder.function()
+        _, binding_at, count = self._binding
+        table_at = self._table_at
+        if bind is None or bind(values, binding_at, count, table_at, _ARRAY_TYPE):
+            if not self._bind_one_by_one(values):
+                return False
+        if self._numbers_of:
+            try:
+                self._pack(self._numbers, 0, *[values[n].buffer for n in self._numbers_of])
+            except struct_error:
+                return False  # an integer beyond 64 bits
+        made: list[tuple[int, Any]] = []
+        spare = self._spare
+        for slot, number, meta in self._outputs:
+            buffer = spare.get(slot)
+            if buffer is None or getrefcount(buffer) > _ALONE_SPARE:
+                if buffer is not None:
+                    _lent.pop(id(buffer), None)
+                buffer = spare[slot] = empty_strided(meta)
+                _lent[id(buffer)] = spare, slot
+                self._table[slot] = address(buffer)
+            made.append((number, buffer))
+        for step in self._steps:
+            if step.__class__ is NativeCode:
+                failed = step.run(table_at, self._numbers_at)
+                if failed:
+                    raise RuntimeError(f"oneDNN: call {failed - 1} of a compiled program failed")
+            else:
+                self._python(step, values)  # type: ignore[arg-type]
+        for number, buffer in made:
+            values[number].buffer = buffer
+        copies = self._copies
+        for out, number, _ in self._reused:
+            values[out].buffer = values[number].buffer
+        if copies:
+            for number, buffer in copies.items():
+                values[number].buffer = buffer
+            copies.clear()
+        for number, source in self._shared:
+            values[number].buffer = values[source].buffer
+        return True
+
+    def __del__(self) -> None:
+        for buffer in self._spare.values():
+            _lent.pop(id(buffer), None)
+
+    def _check(self, values: Sequence[Value]) -> None:
+        try:
+            for check, sources in self.plan.checks:
+                check(*[_data(source, values) for source in sources])
+        except Exception as error:
+            raise DataError from error
+
+    def _bind_one_by_one(self, values: Sequence[Value]) -> bool:
+        """Take the addresses of the inputs; what is written over but held elsewhere is copied."""
+        self._copies.clear()
+        for slot, number in self._inputs:
+            buffer = values[number].buffer
+            if buffer.__class__ is not np.ndarray:
+                return False
+            self._table[slot] = address(buffer)
+        for out, number, slot in self._reused:
+            buffer = values[number].buffer
+            if buffer.__class__ is not np.ndarray:
+                return False
+            _take_back(buffer)
+            held = getrefcount(buffer) > _ALONE_INPUT
+            if held or buffer.base is not None or not buffer.flags.writeable:
+                buffer = self._copies[out] = copy_strided(buffer, values[number].meta)
+            self._table[slot] = address(buffer)
+        return True
+
+    # Python calls ------------------------------------------------------------------------------
+
+    def _python(self, call: PythonCall, values: Sequence[Value]) -> None:
+        arguments = [self._argument(source, values) for source in call.inputs]
+        try:
+            with np.errstate(all="ignore"):
+                results = call.kernel(*arguments)
+        except Exception as error:
+            raise DataError from error
+        if len(call.outputs) == 1:
+            results = (results,)
+        for (place, meta), result in zip(call.outputs, results, strict=True):
+            self._array(place, meta, tuple(meta.strides))[...] = result
+
+    def _argument(self, source: Any, values: Sequence[Value]) -> Any:
+        if source is None:
+            return None
+        if isinstance(source, Constant):
+            return source.value
+        if isinstance(source, int):
+            return values[source].buffer
+        place, meta, strides = source
+        return self._array(place, meta, strides)
+
+    def _array(self, place: Place, meta: Meta, strides: tuple[int, ...]) -> np.ndarray:
+        """The memory of a value as an array."""
+        start = self._table[place.slot] + place.offset
+        size = meta.dtype.itemsize
+        steps = zip(meta.shape, strides, strict=True)
+        span = (1 + sum((n - 1) * s for n, s in steps)) * size if meta.numel else 0
+        memory = (ctypes.c_char * span).from_address(start)
+        return np.ndarray(
+            tuple(meta.shape), meta.dtype.numpy, memoryview(memory), 0,
+            tuple([s * size for s in strides]),
+        )
+
+
+
+def segments_of(plan: Plan) -> list[NativeCode | PythonCall]:
+    """The calls of a plan: machine code, compiled, and between it calls of Python kernels."""
+    made: list[NativeCode | PythonCall] = []
+    native: list[KernelCall | PrimitiveCall] = []
+    for call in [*plan.calls, None]:
+        if isinstance(call, (KernelCall, PrimitiveCall)):
+            native.append(call)
+            continue
+        if native:
+            code = NativeCode(plan, native)
+            code.compile()
+            made.append(code)
+            native = []
+        if call is not None:
+            made.append(call)
+    return made
+
+
+def _data(source: DataSource, values: Sequence[Value]) -> Any:
+    number, views = source
+    array = values[number].buffer
+    for view in views:
+        array = view(array)
+    return array

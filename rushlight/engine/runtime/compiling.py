@@ -1,0 +1,108 @@
+"""When a program is compiled: by how often it has come, on a thread of its own, waited for once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from rushlight.engine.compiler import choices
+from rushlight.engine.compiler.fuse import Uncompilable
+from rushlight.engine.compiler.pipeline import compile_program
+from rushlight.engine.core import log
+from rushlight.engine.core.config import config
+from rushlight.engine.ir.program import Program
+from rushlight.engine.runtime.compiled import CompiledProgram, segments_of
+
+
+class Compilation:
+    """A compilation under way; ``result`` waits for it.
+
+    It runs on a thread of its own. In a forked child, where that thread is missing, whoever waits
+    does the work.
+    """
+
+    __slots__ = ("_error", "_process", "_program", "_result", "_thread")
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._result: CompiledProgram | None = None
+        self._error: BaseException | None = None
+        self._process = os.getpid()
+        self._thread = threading.Thread(target=self._work, name="rushlight-compile", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            plan = compile_program(self._program)
+            self._result = CompiledProgram(plan, segments_of(plan))
+        except Exception as error:  # told to whoever waits
+            self._error = error
+
+    def result(self) -> CompiledProgram:
+        """The compiled program.
+
+        Raises:
+            Uncompilable: the interpreter has to run it.
+        """
+        if os.getpid() == self._process:
+            self._thread.join()
+        elif self._result is None and self._error is None:
+            self._work()
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+
+class Thresholds:
+    """From which run on a program is compiled, and how long it must be.
+
+    Attributes:
+        begin: the run at which compilation begins on its own thread.
+        use: the run from which on the compiled form runs.
+        nodes: the operations a program must have.
+    """
+
+    __slots__ = ("begin", "nodes", "use")
+
+    def __init__(self) -> None:
+        wanted = config.compile_from
+        self.use = choices.USE_FROM if wanted is None else wanted - 1
+        self.begin = min(choices.BEGIN_AT, self.use)
+        self.nodes = choices.LEAST_NODES if wanted is None else 1
+
+
+thresholds = Thresholds()
+
+
+def _worthwhile(program: Program) -> bool:
+    return len(program.nodes) >= thresholds.nodes
+
+
+def consider(program: Program) -> CompiledProgram | None:
+    """The compiled form of a program that is about to run for the n-th time, if it is time."""
+    state: Any = program.compilation
+    if program.compiled is not None:  # made for another number of threads
+        program.compiled = None
+        state = program.compilation = None
+    if state is REFUSED:
+        return None
+    if state is None:
+        if not config.compiler or not _worthwhile(program):
+            program.compilation = REFUSED
+            return None
+        state = program.compilation = Compilation(program)
+    if program.runs < thresholds.use:
+        return None
+    try:
+        program.compiled = state.result()
+        program.compilation = None
+        log.write("recompiles", f"compiled: {len(program.nodes)} operations")
+    except Uncompilable as reason:
+        program.compilation = REFUSED
+        log.write("recompiles", f"left to the interpreter: {reason}")
+    return program.compiled  # type: ignore[no-any-return]
+
+
+REFUSED = object()
