@@ -102,7 +102,9 @@ def _process_side(code: str) -> Callable[[], float]:
 def steps(name: str, peer: Any, calls: int = 50) -> Row:
     """A training step in the interpreter, loss read every step, against PyTorch eager."""
     import rushlight
+    from rushlight.engine.core.config import config
 
+    config.compiler = False
     sides = {"rushlight": _reading(WORKLOADS[name](rushlight))}
     if peer is not None:
         sides["torch"] = _reading(WORKLOADS[name](peer))

@@ -109,6 +109,8 @@ _LAZY_FUNCTIONS = {"compile": "compiler"}
 
 def __getattr__(name: str) -> object:
     if name in _LAZY:
+        if name == "optim":
+            _import_module("rushlight.debug.checks")  # looks at the first steps of an optimizer
         return _import_module(f"rushlight.{name}")
     if name in _LAZY_FUNCTIONS:
         return getattr(_import_module(f"rushlight.{_LAZY_FUNCTIONS[name]}"), name)

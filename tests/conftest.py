@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 import rushlight as torch
+from rushlight.engine.core.config import config
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +22,9 @@ def settings_stay() -> Iterator[None]:
     before = torch.get_default_dtype(), torch.is_grad_enabled()
     yield
     assert (torch.get_default_dtype(), torch.is_grad_enabled()) == before
+
+
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program is compiled, for tests that compare to the last bit whatever came before."""
+    monkeypatch.setattr(config, "compiler", False)

@@ -112,7 +112,9 @@ class CompiledFunction:
         trace = here.trace
         if recording.on or recording.off or trace.inference or trace.limit < 0:
             return self.function(*args, **kwargs)
-        if config.eager or anomaly.enabled or module_hooks.any or step_hooks.pre or step_hooks.post:
+        if config.eager or anomaly.enabled or module_hooks.any or (
+            (step_hooks.pre or step_hooks.post) and _act(step_hooks.pre, step_hooks.post)
+        ):
             return self.function(*args, **kwargs)
         signature = Signature()
         try:
@@ -184,6 +186,11 @@ class CompiledFunction:
         entry.refused = reason
         entry.seen.clear()
         _say(self.function, f"runs as written: {reason}")
+
+
+def _act(*tables: Any) -> bool:
+    """Whether hooks on all optimizers' steps do more than look (as ``debug.checks`` does)."""
+    return any(not hasattr(h, "looks_only") for table in tables for h in table.values())
 
 
 def _say(function: Any, text: str) -> None:

@@ -74,10 +74,10 @@ class _Watcher:
         self.thread = threading.get_ident()
         self.step: Step | None = None
 
-    def flush(self, trace: Any, program: Program, reason: str) -> None:
+    def flush(self, trace: Any, program: Program, reason: str) -> Callable[[], None] | None:
         """A part of the call is about to be run."""
         if threading.get_ident() != self.thread:
-            return
+            return None
         if reason not in HARMLESS:
             self.watched.refuse(f"{reason} looks at a value")
         if trace.copies:
@@ -88,6 +88,7 @@ class _Watcher:
         self.watched.segments.append(
             Segment(trace.values[:], trace.state.nodes(base), trace.state)
         )
+        return _nothing  # its values are looked at afterwards, so all of them are let go
 
     def read(self, value: Value, reason: str) -> None:
         """Python looks at contents."""
@@ -123,6 +124,10 @@ class _Watcher:
         step.end = _recorded()
         self.watched.steps.append(step)
         self.step = None
+
+
+def _nothing() -> None:
+    """Called when a part of the call has been run."""
 
 
 def _recorded() -> int:

@@ -76,7 +76,8 @@ class Tensors:
         self.storages: dict[int, tuple[Storage, Value, int, list[Any]]] = {}
         self.gradient_of: dict[int, Any] = {}
         for found in gc.get_objects():
-            if isinstance(found, TensorBase) and getattr(found, "_value", None) is not None:
+            # by its type: asking an object for its class may run code of other libraries
+            if issubclass(type(found), TensorBase) and getattr(found, "_value", None) is not None:
                 self._note(found)
 
     def _note(self, tensor: Any) -> None:
@@ -190,7 +191,7 @@ class World:
         return checks
 
     def _inside(self, found: Any) -> Iterator[tuple[Any, Check | None]]:
-        if not isinstance(found, Module) and hasattr(found, "_torchdynamo_orig_callable"):
+        if "_torchdynamo_orig_callable" in _attributes(found):
             yield found._torchdynamo_orig_callable, None
         elif isinstance(found, FunctionType):
             yield from self._function(found)
@@ -225,8 +226,8 @@ class World:
                 yield value, (container, key, value)
 
     def _object(self, found: Any) -> Iterator[tuple[Any, Check | None]]:
-        attributes = getattr(found, "__dict__", None)
-        if isinstance(attributes, dict):
+        attributes = _attributes(found)
+        if attributes:
             name = type(found).__name__
             if _of_library(found):
                 self._settled.add(id(attributes))
@@ -295,6 +296,15 @@ _MEMBERS = ("_parameters", "_buffers", "_modules")
 
 #: Stands for the contents of a cell in a check.
 CELL = "cell"
+
+
+def _attributes(found: Any) -> dict[str, Any]:
+    """The attributes of an object itself, looked up without running code of its class."""
+    try:
+        attributes = object.__getattribute__(found, "__dict__")
+    except AttributeError:
+        return {}
+    return attributes if isinstance(attributes, dict) else {}
 
 
 def _of_library(found: Any) -> bool:

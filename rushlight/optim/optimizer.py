@@ -266,9 +266,10 @@ class Optimizer(OptimizerHooks):
 
     def _begin(self, params: Iterable[Any], *names: str, **numbers: float) -> None:
         """Give parameters without state a step count of 0, these numbers, and zeros by name."""
-        rows = params if isinstance(params, Rows) and params.mine else None
-        if rows is not None and all(rows.mine):
-            return
+        if isinstance(params, Rows):
+            if params.mine and all(params.mine):
+                return
+            params.stale = True
         for p in params:
             own = self.state[p]
             if not own:
@@ -314,7 +315,10 @@ class Optimizer(OptimizerHooks):
         """
         if not params:
             return
-        numbers = {key: _number(value) for key, value in scalars.items()}
+        numbers = {
+            key: value if value.__class__ is float else _number(value)
+            for key, value in scalars.items()
+        }
         if isinstance(params, Rows) and params.update(rule, states, numbers, flags):
             return
         state = self.state

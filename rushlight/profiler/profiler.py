@@ -306,7 +306,8 @@ def chrome_trace(events: Iterable[FunctionEvent], metadata: dict[str, Any]) -> d
         "ph": "M", "name": "process_name", "pid": process, "tid": 0, "ts": 0,
         "args": {"name": "rushlight"},
     }  # fmt: skip
-    return {"schemaVersion": 1, **metadata, "displayTimeUnit": "ms", "traceEvents": [named, *traced]}
+    listed = [named, *traced]
+    return {"schemaVersion": 1, **metadata, "displayTimeUnit": "ms", "traceEvents": listed}
 
 
 def _arguments(event: FunctionEvent) -> dict[str, Any]:

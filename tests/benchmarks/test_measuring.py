@@ -98,7 +98,8 @@ def test_seconds_are_shown_in_a_fitting_unit(seconds: float | None, text: str) -
 STEADY = {
     "workload": "mlp", "title": "MLP", "read every step": {"rushlight": 0.001, "torch": 0.002},
     "read at the end": {"rushlight": 0.001, "torch": 0.002}, "unsteady": {"torch": 1.8},
-    "processor": {"rushlight": 0.002, "torch": 0.004}, "absent": {"jax": "No module named 'jax'"}, "versions": {}, "rounds": {},
+    "processor": {"rushlight": 0.002, "torch": 0.004},
+    "absent": {"jax": "No module named 'jax'"}, "versions": {}, "rounds": {},
 }  # fmt: skip
 ABOUT = {"date": "2026-01-01", "machine": "a machine", "cores": 2, "load": "0.1"}
 

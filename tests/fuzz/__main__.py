@@ -82,6 +82,12 @@ class Run:
                     self.fell(key.data, "hangs")
         self.bar.close()
 
+    def end(self) -> None:
+        """End all workers."""
+        for key in list(self.selector.get_map().values()):
+            key.data.process.kill()
+            key.data.process.wait()
+
     def hear(self, worker: Worker) -> None:
         """One line of a worker, or its end."""
         line = worker.output.readline()
@@ -128,7 +134,7 @@ class Run:
 
     def summary(self) -> str:
         """What was compared and what failed."""
-        lines = [f"{self.options.programs} programs from seed {self.options.seed} on"]
+        lines = [f"{self.counts['eager']} programs from seed {self.options.seed} on"]
         for name in ("recorded", "compiled", "oracle"):
             if name in self.options.modes:
                 lines.append(f"  {name}: {self.counts[name]} compared with eager")
@@ -169,7 +175,11 @@ def main() -> int:
         return sum(again(path, options.modes.split(",")) for path in options.script)
     options.out.mkdir(parents=True, exist_ok=True)
     run = Run(options)
-    run.all()
+    try:
+        run.all()
+    except KeyboardInterrupt:
+        run.bar.close()
+        run.end()
     print(run.summary())
     return len(run.failures)
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rushlight.engine.compiler import choices
-from rushlight.engine.core.dtype import dtype, float64, int64
+from rushlight.engine.core.dtype import bfloat16, dtype, float16, float32, float64, int32, int64
 from rushlight.engine.ir.graph import RULE_FLOAT, WEAK_FLOAT, Meta
 from rushlight.engine.ir.loops import Loop, computing
 from rushlight.engine.ir.op import Spec
-from rushlight.engine.ir.scalar import Expr, cast, number, walk
+from rushlight.engine.ir.scalar import Expr, bits, cast, function, number, walk, where
 from rushlight.engine.ops.bodies import expressions
 
 _DEAR = frozenset(
@@ -23,13 +23,14 @@ _DEAR = frozenset(
 def apply_scalar(spec: Spec, operands: Sequence[Expr | None]) -> list[Expr] | None:
     """The body of a pointwise operator on elements of its inputs; ``None`` if it has none."""
     if not spec.out.weak:
-        return expressions(spec, operands)
+        made = expressions(spec, operands)
+        return None if made is None else _narrowed(spec, made)
     # numbers from the numbers of an optimizer's rule are computed in double precision
     assert spec.op.scalar is not None
     target = float64 if spec.out is RULE_FLOAT else int64
     converted = [None if x is None else cast(x, target) for x in operands]
-    made = spec.op.scalar(*converted, *spec.attrs)
-    return None if made is None else [cast(made, target)]
+    number = spec.op.scalar(*converted, *spec.attrs)
+    return None if number is None else [cast(number, target)]
 
 
 def apply_element(spec: Spec, load: Any, index: Sequence[Any]) -> tuple[Expr, ...] | None:
@@ -40,9 +41,25 @@ def apply_element(spec: Spec, load: Any, index: Sequence[Any]) -> tuple[Expr, ..
         return None
     if not isinstance(made, tuple):
         made = (made,)
-    return tuple([
+    return tuple(_narrowed(spec, [
         cast(x, computing(meta.dtype)) for x, meta in zip(made, spec.outs, strict=True)
-    ])  # fmt: skip
+    ]))  # fmt: skip
+
+
+def _narrowed(spec: Spec, made: Sequence[Expr]) -> list[Expr]:
+    """Results of type bfloat16 rounded to it, though they are float32 in registers."""
+    return [
+        as_bfloat16(x) if meta.dtype is bfloat16 else x
+        for x, meta in zip(made, spec.outs, strict=True)
+    ]
+
+
+def as_bfloat16(x: Expr) -> Expr:
+    """A float32 rounded to the nearest bfloat16, ties to even."""
+    raw = bits(x, int32)
+    odd = (raw >> 16) & 1
+    near = (raw + odd + 0x7FFF) & -0x10000
+    return where(function("isnan", x), x, bits(near, float32))
 
 
 def number_type(meta: Meta) -> dtype:
@@ -54,7 +71,12 @@ _samples: dict[Spec, tuple[Expr, ...] | None] = {}
 
 
 def has_body(spec: Spec) -> bool:
-    """Whether an element of the outputs can be written as an expression."""
+    """Whether an element of the outputs can be written as an expression.
+
+    float16 has no registers of its own here, so its results could not be rounded.
+    """
+    if any(meta.dtype is float16 for meta in spec.outs):
+        return False
     return _sample(spec) is not None
 
 

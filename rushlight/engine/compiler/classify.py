@@ -17,7 +17,7 @@ from rushlight.engine.compiler.graph import (
     can_check,
     is_view,
 )
-from rushlight.engine.core.dtype import COMPLEX, FLOATING
+from rushlight.engine.core.dtype import COMPLEX, FLOATING, float16
 from rushlight.engine.ir.graph import RULE_FLOAT, RULE_INT
 from rushlight.engine.ir.op import RANDOM
 
@@ -78,9 +78,8 @@ class Classes:
             return Way.PYTHON
         if is_view(node):
             whole = node.inputs[0]
-            if whole is not None and not whole.meta.weak and alias(spec) is not None:
-                return Way.VIEW
-            return Way.PYTHON
+            plain = whole is not None and not whole.meta.weak and _plain(node)
+            return Way.VIEW if plain and alias(spec) is not None else Way.PYTHON
         found = primitive_for(spec)
         if found is not None:
             self.primitives[node] = found
@@ -93,6 +92,8 @@ class Classes:
             half = spec.out.dtype.category == FLOATING and spec.out.dtype.itemsize < 4
             return Way.PYTHON if half else Way.SCATTER
         if op.reduce is not None and len(spec.outs) == 1:
+            if spec.out.dtype is float16:
+                return Way.PYTHON
             return Way.REDUCE
         if (op.element is not None or op.scalar is not None) and has_body(spec):
             return Way.MAP

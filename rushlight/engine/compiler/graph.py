@@ -191,10 +191,20 @@ class Builder:
         return GraphValue(WEAK_METAS[type(value)], None, -1, value)
 
 
+#: Elements up to which a value is computed a second time, by Python, to look at its data.
+_FEW = 1 << 14
+
+
 def data_source(value: GraphValue | None) -> DataSource | None:
-    """How to get a value's data before the program runs; ``None`` if it is computed by it."""
+    """How to get a value's data before the program runs.
+
+    Returns:
+        ``None`` if it is more than an outside value looked at, copied or converted.
+    """
     views = []
-    while value is not None and value.node is not None and is_view(value.node):
+    while value is not None and value.node is not None and len(value.node.inputs) == 1:
+        if not is_view(value.node) and value.meta.numel > _FEW:
+            return None
         views.append(value.node.spec.kernel)
         value = value.node.inputs[0]
     if value is None or value.node is not None or value.number < 0:
@@ -209,7 +219,10 @@ def can_check(node: GraphNode) -> bool:
         return True
     if op.check is None:
         return False
-    return all(data_source(node.inputs[k]) is not None for k in op.check[0])
+    decided = op.check[1](node.spec, *node.spec.attrs)
+    if decided is None:  # not with these types
+        return True
+    return all(node.inputs[k] is None or data_source(node.inputs[k]) for k in op.check[0])
 
 
 def is_number(value: GraphValue) -> bool:

@@ -147,7 +147,8 @@ class _Planner:
             numbers, factory = node.spec.op.check
             sources = [data_source(node.inputs[k]) for k in numbers]
             check = factory(node.spec, *node.spec.attrs)
-            self.made.checks.append((check, [source for source in sources if source is not None]))
+            if check is not None:
+                self.made.checks.append((check, sources))
 
     # places ------------------------------------------------------------------------------------
 
@@ -261,6 +262,8 @@ class _Planner:
                 inputs.append(Constant(value.constant))
             elif value.node is None:
                 inputs.append(value.number)
+            elif value.meta.weak:
+                raise Uncompilable(f"{unit.node!r} wants the number {value!r}")
             else:
                 place, strides = self._resolved(value)
                 inputs.append((place, value.meta, strides))

@@ -51,7 +51,8 @@ class Config:
     onednn: bool = True  #: RUSHLIGHT_USE_ONEDNN: 0 keeps to the NumPy kernels
     trace_limit: int = 4096  #: RUSHLIGHT_TRACE_LIMIT: recorded values after which a trace is run
     compiler: bool = True  #: RUSHLIGHT_COMPILE: 0 keeps every program in the interpreter
-    compile_from: int | None = None  #: RUSHLIGHT_COMPILE_FROM: the run from which a program is compiled
+    #: RUSHLIGHT_COMPILE_FROM: the run from which a program runs compiled
+    compile_from: int | None = None
     passes_off: tuple[str, ...] = ()  #: RUSHLIGHT_PASSES_OFF: passes of the compiler to leave out
     cache: bool = True  #: RUSHLIGHT_CACHE: 0 keeps no machine code on disk
     cache_dir: str | None = None  #: RUSHLIGHT_CACHE_DIR: where to keep it

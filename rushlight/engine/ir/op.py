@@ -143,7 +143,8 @@ class Op(Record):
             as a result: not for these inputs.
         check: for a compiled operator whose kernel ``may_fail``: the numbers of the inputs that
             decide it and ``check(spec, *attributes) -> function(*those arrays)``, which raises
-            what the kernel would raise. It is called before a compiled program touches anything,
+            what the kernel would raise (``None`` for a missing input; ``None`` instead of a
+            function: it cannot fail with these types). It is called before a compiled program touches anything,
             so these inputs must come from outside; else the operator stays with its kernel.
     """
 
@@ -169,7 +170,7 @@ class Op(Record):
         reduce: Any = None,
         scatter: Callable[..., Any] | None = None,
         decompose: Callable[..., Any] | None = None,
-        check: tuple[tuple[int, ...], Callable[..., Callable[..., None]]] | None = None,
+        check: tuple[tuple[int, ...], Callable[..., Callable[..., None] | None]] | None = None,
         doc: str = "",
         public: str | None = None,
         **face: Any,

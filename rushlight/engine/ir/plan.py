@@ -110,7 +110,7 @@ class Plan:
         checks: functions that raise if the data of some inputs is wrong, with how to get these.
     """
 
-    checks: list[tuple[Callable[..., None], list[DataSource]]] = field(default_factory=list)
+    checks: list[tuple[Callable[..., None], list[DataSource | None]]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     arena: int = 0
     inputs: dict[int, int] = field(default_factory=dict)

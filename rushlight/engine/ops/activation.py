@@ -94,7 +94,7 @@ def relu(input: Any, inplace: bool = False) -> Any:
 
 def _leaky(x: np.ndarray, slope: float) -> np.ndarray:
     scaled = np.multiply(x, slope)
-    if 0 <= slope <= 1:
+    if 0 < slope <= 1:  # 0 times infinity would be NaN
         return np.maximum(x, scaled, out=scaled if scaled.ndim else None)
     return choose(np.asarray(x > 0), x, scaled, x.dtype)
 

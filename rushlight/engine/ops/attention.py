@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rushlight.engine.core.dtype import C_NAMES, bool_
+from rushlight.engine.core.dtype import C_NAMES, bool_, float32, float64
 from rushlight.engine.ir.op import Composite, composite
 from rushlight.engine.ir.samples import ErrorSample, S, t, tb
+from rushlight.engine.ops.attention_fused import attention_op
 
 
 def _function(name: str) -> Any:
@@ -60,6 +61,12 @@ _Q = t(2, 3, 4, 5)
         S(t(2, 3, 5), t(2, 4, 5), t(2, 4, 5), tb(3, 4), scale=0.3),
         S(t(2, 4, 3, 5), t(2, 2, 3, 5), t(2, 2, 3, 5), enable_gqa=True),
         S(t(3, 5), t(4, 5), t(4, 2)),
+        S(_Q, t(2, 3, 6, 5), t(2, 3, 6, 5)),
+        S(_Q, t(2, 3, 6, 5), t(2, 3, 6, 5), is_causal=True),
+        S(t(2, 3, 6, 5), _Q, _Q, is_causal=True, scale=0.4),
+        S(_Q, _Q, _Q, t(4, 4, grad=False)),
+        S(_Q, _Q, _Q, t(2, 1, 4, 4)),
+        S(_Q, _Q, _Q, tb(2, 1, 1, 4)),
     ),
     errors=(
         ErrorSample(S(t(5), t(5), t(5)), RuntimeError, "to all be  at least 2 dimensional"),
@@ -108,6 +115,11 @@ def scaled_dot_product_attention(
     if enable_gqa:
         key, value = _repeat_heads(query, key), _repeat_heads(query, value)
     factor = 1.0 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
+    if not dropout_p and _plain(query, key, value, attn_mask):
+        made: Any = attention_op(
+            query, key, value, attn_mask, scale=float(factor), causal=bool(is_causal)
+        )
+        return made[0]
     # half of the factor on each side, as PyTorch does it, keeps half types from overflowing
     root = math.sqrt(abs(factor))
     scores = (query * math.copysign(root, factor)) @ (key.transpose(-2, -1) * root)
@@ -126,6 +138,21 @@ def scaled_dot_product_attention(
     if dropout_p > 0.0:
         weights = _function("nn.functional.dropout")(weights, dropout_p, True)
     return weights @ value
+
+
+def _plain(query: Any, key: Any, value: Any, mask: Any) -> bool:
+    """Whether one operator does it, where PyTorch's does: batches of heads of one width."""
+    q, k, v = query._value.meta, key._value.meta, value._value.meta
+    if q.ndim != 4 or q.dtype not in (float32, float64) or k.shape != v.shape:
+        return False
+    if q.shape[:2] != k.shape[:2] or q.shape[3] != k.shape[3] or not q.numel or not k.numel:
+        return False
+    if mask is None:
+        return True
+    shape = tuple(mask.shape)
+    wanted = (*q.shape[:3], k.shape[2])[-len(shape) :] if shape else ()
+    fits = len(shape) <= 4 and all(n in (1, m) for n, m in zip(shape, wanted, strict=True))
+    return fits and not mask.requires_grad and mask.dtype in (bool_, q.dtype)
 
 
 def _both(allowed: Any, mask: Any) -> Any:
@@ -313,8 +340,13 @@ def multi_head_attention_forward(
     (length, batch, width), source = query.shape, key.shape[0]
     q, k, v, extra = _split_heads(q, k, v, num_heads, bias_k, bias_v, add_zero_attn)
     mask = _merge_masks(attn_mask, padding, batch, num_heads, length, source, extra)
-    y, weights = _attend(q, k, v, mask, dropout_p if training else 0.0, need_weights)
-    y = y.transpose(0, 1).contiguous().view(length * batch, width)
+    dropout_p = dropout_p if training else 0.0
+    if need_weights:
+        y, weights = _attend(q, k, v, mask, dropout_p)
+        y = y.transpose(0, 1).contiguous().view(length * batch, width)
+    else:
+        y, weights = _attend_only(q, k, v, mask, dropout_p, (batch, num_heads)), None
+        y = y.permute(2, 0, 1, 3).contiguous().view(length * batch, width)
     y = _function("nn.functional.linear")(y, out_proj_weight, out_proj_bias)
     y = y.view(length, batch, y.shape[1])
     if weights is not None:
@@ -354,12 +386,18 @@ def _split_heads(
     return q, k, v, extra
 
 
-def _attend(
-    q: Any, k: Any, v: Any, mask: Any, dropout_p: float, need_weights: bool
-) -> tuple[Any, Any]:
-    if not need_weights:
-        y = scaled_dot_product_attention(q, k, v, mask, dropout_p)
-        return y, None
+def _attend_only(
+    q: Any, k: Any, v: Any, mask: Any, dropout_p: float, lead: tuple[int, int]
+) -> Any:
+    """What (N * heads, ..., E / heads) attend to, as (N, heads, L, E / heads)."""
+    q, k, v = (x.view(*lead, *x.shape[1:]) for x in (q, k, v))
+    if mask is not None:
+        one = mask.shape[0] == 1
+        mask = mask.unsqueeze(0) if one else mask.view(*lead, *mask.shape[1:])
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p)
+
+
+def _attend(q: Any, k: Any, v: Any, mask: Any, dropout_p: float) -> tuple[Any, Any]:
     scores = (q * math.sqrt(1.0 / q.shape[-1])) @ k.transpose(-2, -1)
     weights = (scores if mask is None else scores + mask).softmax(-1)
     if dropout_p > 0.0:

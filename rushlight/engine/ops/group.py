@@ -5,12 +5,14 @@ An optimizer's update is such a rule: parameter, gradient and state make a row.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
+from rushlight.engine.core.dtype import float64
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import OTHER, POINTWISE, Op, Spec
 from rushlight.engine.ir.program import Program
@@ -23,6 +25,11 @@ CHUNK = 1 << 16
 
 #: Rows of at most so many elements are packed together: a NumPy call costs more than their work.
 SMALL = 1 << 12
+
+
+# Kernel; numbers of its inputs (`None` for a plain NumPy function); of such a one the first input,
+# the second one (-1: there is none) and where the result goes; number of the result.
+Piece = tuple[Callable[..., Any], "tuple[int, ...] | None", int, int, int, int]
 
 
 class RowRule:
@@ -52,7 +59,7 @@ class RowRule:
         self.constants = tuple(constants)
         self.pointwise = all(node.spec.op.kind == POINTWISE for node in program.nodes)
         self.steps: list[tuple[Callable[..., Any], tuple[int, ...], int]] | None = None
-        self.pieces: list[tuple[Callable[..., Any], tuple[int, ...], int, int]] | None = None
+        self.pieces: list[Piece] | None = None
         self.numbers: list[tuple[Callable[..., Any], tuple[int, ...], int]] = []
         self.scratch: list[Array] = []
         self.direct: set[int] = set()
@@ -90,23 +97,37 @@ class RowRule:
             base[first] = kernel(*[base[i] for i in inputs])
         flat = [array.reshape(-1) for array in row]
         outs = [target.reshape(-1) for target in targets]
-        total, pieces, scratch = flat[0].size, self.pieces, self.scratch
+        total = flat[0].size
+        if total <= CHUNK:
+            scratch = [array[:total] for array in self.scratch]
+            self._run_piece(base + scratch + outs, flat, outs)
+            return
         for start in range(0, total, CHUNK):
             piece = slice(start, start + CHUNK)
             size = min(CHUNK, total - start)
-            environment = base.copy()
-            for position, array in zip(self.inputs, flat, strict=True):
-                environment[position] = array[piece]
-            for kernel, inputs, first, slot in pieces:
-                arguments = [environment[i] for i in inputs]
-                if slot == -1:
-                    environment[first] = kernel(*arguments)
-                else:
-                    target = scratch[slot][:size] if slot >= 0 else outs[-2 - slot][piece]
-                    environment[first] = kernel(*arguments, out=target)
-            for out, position in zip(outs, self.outputs, strict=True):
-                if position not in self.direct:
-                    out[piece] = environment[position]
+            scratch = [array[:size] for array in self.scratch]
+            places = [out[piece] for out in outs]
+            self._run_piece(base + scratch + places, [x[piece] for x in flat], places)
+
+    def _run_piece(
+        self, environment: list[Any], row: Sequence[Array], places: Sequence[Array]
+    ) -> None:
+        """One piece; behind the values the environment has scratch memory and the outputs."""
+        for position, array in zip(self.inputs, row, strict=True):
+            environment[position] = array
+        assert self.pieces is not None
+        for kernel, inputs, first, second, place, result in self.pieces:
+            if inputs is not None:
+                environment[result] = kernel(*[environment[i] for i in inputs])
+            elif second >= 0:
+                environment[result] = kernel(
+                    environment[first], environment[second], environment[place]
+                )
+            else:
+                environment[result] = kernel(environment[first], environment[place])
+        for out, position in zip(places, self.outputs, strict=True):
+            if position not in self.direct:
+                out[...] = environment[position]
 
     def _direct(self, position: int, k: int, last: dict[int, int]) -> int:
         """Number of the result that node ``k`` may write where it belongs at once, else -1.
@@ -129,25 +150,52 @@ class RowRule:
         last = {i: k for k, node in enumerate(self.program.nodes) for i in node.inputs}
         free: list[int] = []
         places: dict[int, int] = {}
-        self.pieces = []
+        planned: list[tuple[Any, tuple[int, ...], int, int]] = []
         for k, node in enumerate(self.program.nodes):
             if node.spec.out.weak:  # a number from numbers: computed once for all pieces
-                self.numbers.append((node.spec.kernel, node.inputs, node.first))
+                self.numbers.append((_on_numbers(node.spec), node.inputs, node.first))
                 continue
             for i in set(node.inputs):
                 if last[i] == k and i in places and i not in self.outputs:
                     free.append(places[i])
             kernel, meta, slot = node.spec.kernel, node.spec.out, -1
             direct = self._direct(node.first, k, last)
-            if isinstance(kernel, np.ufunc) and meta.dtype.numpy == found and direct >= 0:
+            plain = isinstance(kernel, np.ufunc) and meta.dtype.numpy == found
+            if plain and len(node.inputs) <= 2 and direct >= 0:
                 slot = -2 - direct
                 self.direct.add(node.first)
-            elif isinstance(kernel, np.ufunc) and meta.dtype.numpy == found:
+            elif plain and len(node.inputs) <= 2:
                 slot = free.pop() if free else len(self.scratch)
                 if slot == len(self.scratch):
                     self.scratch.append(np.empty(CHUNK, found))
                 places[node.first] = slot
-            self.pieces.append((kernel, node.inputs, node.first, slot))
+            planned.append((kernel, node.inputs, node.first, slot))
+        size, spare = self.program.size, len(self.scratch)
+        self.pieces = []
+        for kernel, inputs, result, slot in planned:
+            if slot == -1:
+                self.pieces.append((kernel, inputs, -1, -1, -1, result))
+                continue
+            place = size + slot if slot >= 0 else size + spare - 2 - slot
+            second = inputs[1] if len(inputs) == 2 else -1
+            self.pieces.append((kernel, None, inputs[0], second, place, result))
+
+
+def _on_numbers(spec: Spec) -> Callable[..., Any]:
+    """The kernel of an operation on Python numbers: Python's own for the basic ones."""
+    if spec.op.name in _PYTHON and all(m is not None and m.dtype is float64 for m in spec.inputs):
+        return _PYTHON[spec.op.name]
+    return spec.kernel
+
+
+def _divide(x: float, y: float) -> float:
+    return x / y if y else float(np.divide(x, y))
+
+
+_PYTHON: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": _divide,
+    "rsub": lambda x, y: y - x,
+}  # fmt: skip
 
 
 class GroupPlan:
@@ -193,13 +241,19 @@ def _run_packed(
     rule: RowRule, scalars: Sequence[Any], columns: Sequence[Sequence[Array]]
 ) -> list[list[Array]]:
     """The results of several short rows, computed as one; they are views of packed memory."""
-    packed = [np.concatenate([array.reshape(-1) for array in column]) for column in columns]
+    packed = [
+        np.concatenate([array if array.ndim == 1 else array.reshape(-1) for array in column])
+        for column in columns
+    ]
     targets = [np.empty_like(packed[0]) for _ in rule.outputs]
     rule.run_chunked(scalars, packed, targets)
     rows, start = [], 0
     for array in columns[0]:
         stop = start + array.size
-        rows.append([target[start:stop].reshape(array.shape) for target in targets])
+        if array.ndim == 1:
+            rows.append([target[start:stop] for target in targets])
+        else:
+            rows.append([target[start:stop].reshape(array.shape) for target in targets])
         start = stop
     return rows
 
@@ -211,7 +265,7 @@ def _kernel(spec: Spec, plan: GroupPlan) -> Any:
         list[Array]
     ):  # fmt: skip
         size = row[0].size
-        regular = size > CHUNK and rule.pointwise and all(
+        regular = size > SMALL and rule.pointwise and all(
             array.size == size and array.flags.c_contiguous for array in row
         )
         if not regular:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import FLOATING
+from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES
 from rushlight.engine.core.shape import broadcast_shapes
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import MATMUL, OTHER, REDUCTION, Op, Spec, composite, constant, hooks
@@ -155,6 +155,8 @@ def _pairs(count: int) -> tuple[Array, Array]:
 def _pairs_infer(input: Meta, p: float) -> Meta:
     if input.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
+    if input.dtype.category < FLOATING:
+        raise RuntimeError("pdist only supports floating-point dtypes")
     n = input.shape[0]
     return make_meta((n * (n - 1) // 2,), input.dtype)
 
@@ -208,7 +210,13 @@ def _whole_infer(input: Meta, other: Meta, p: float) -> Meta:
             "linalg.vector_norm cannot compute the inf norm on an empty tensor because the "
             "operation does not have an identity"
         )
-    return make_meta((), result_type((input, other)).to_real())
+    made = result_type((input, other))
+    if made.category < FLOATING:
+        raise RuntimeError(
+            "norm(): input dtype should be either floating point or complex. Got "
+            f"{SCALAR_NAMES[made]} instead."
+        )
+    return make_meta((), made.to_real())
 
 
 def _whole_grad(g: Any, input: Any, other: Any, result: Any, p: float) -> tuple[Any, Any]:

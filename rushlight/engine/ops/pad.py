@@ -101,7 +101,7 @@ def _constant_element(load: Load, index: Place, spec: Spec, pad: Shape) -> Expr:
         kept = both(from_on(index[axis], pad[2 * place]), below(moved, size))
         found[axis] = guarded(kept, moved)
         held = both(held, kept)
-    if held is False:
+    if held is False or not source.numel:
         return as_result(load(1, ()), spec)
     return as_result(pick(held, load(0, found), as_result(load(1, ()), spec)), spec)
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from rushlight.engine.core.shape import Shape, normalize_dim
 from rushlight.engine.ir.graph import Meta, strided_meta
+from rushlight.engine.ir.loops import computing
 from rushlight.engine.ir.op import OTHER, Op, Spec
-from rushlight.engine.ir.scalar import Expr, where
+from rushlight.engine.ir.scalar import Expr, const, where
 from rushlight.engine.ops.elementwise import broadcast_meta
 from rushlight.engine.ops.memory_format import kept_layout
 from rushlight.engine.ops.places import (
@@ -277,6 +278,8 @@ def _diag_embed_kernel(spec: Spec, offset: int, dim1: int, dim2: int) -> Callabl
 def _diag_embed_element(
     load: Load, index: Place, spec: Spec, offset: int, dim1: int, dim2: int
 ) -> Expr:
+    if 0 in _source_shape(spec):
+        return const(0, computing(spec.out.dtype))
     row, column = whole_number(index[dim1]), whole_number(index[dim2])
     inside = (column - row).eq(offset)
     rest = [part for axis, part in enumerate(index) if axis not in (dim1, dim2)]

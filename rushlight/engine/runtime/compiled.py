@@ -238,7 +238,9 @@ def segments_of(plan: Plan) -> list[NativeCode | PythonCall]:
     return made
 
 
-def _data(source: DataSource, values: Sequence[Value]) -> Any:
+def _data(source: DataSource | None, values: Sequence[Value]) -> Any:
+    if source is None:
+        return None
     number, views = source
     array = values[number].buffer
     for view in views:

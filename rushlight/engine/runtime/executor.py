@@ -23,6 +23,7 @@ from rushlight.engine.interpreter import Failed, prepare, run
 from rushlight.engine.ir.buffers import settle
 from rushlight.engine.ir.graph import TensorBase, Value, forget_metas
 from rushlight.engine.ir.program import Program
+from rushlight.engine.runtime import misses
 from rushlight.engine.runtime.cache import (
     Slot,
     Trace,
@@ -125,6 +126,8 @@ def flush(reason: str = "") -> None:
     counters.flushes += 1
     forget_states()
     forget_metas(MAX_METAS)
+    if misses.fresh:
+        misses.look()
     if log.enabled("flush"):
         log.write("flush", f"{reason}: {len(program.nodes)} operations, {len(program.keep)} kept")
     if error is not None:

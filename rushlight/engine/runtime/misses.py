@@ -9,7 +9,7 @@ Note: the place where a path left
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -67,10 +67,27 @@ class Departure:
 history: deque[Miss] = deque(maxlen=REMEMBERED)
 
 
+#: Who is shown every new program, after it has run.
+lookers: list[Callable[[Miss], None]] = []
+
+#: New programs not shown yet.
+fresh: deque[Miss] = deque()
+
+
+def look() -> None:
+    """Show the new programs to those who asked for it."""
+    while fresh:
+        miss = fresh.popleft()
+        for looker in lookers:
+            looker(miss)
+
+
 def note(state: Any, program: Program, reason: str) -> None:
     """Remember a program that was not found, and say so where the user wants to know."""
     miss = Miss(_next_serial(), state, program, reason, user_location())
     history.append(miss)
+    if lookers:
+        fresh.append(miss)
     if log.enabled("recompiles"):
         log.write("recompiles", describe(miss))
 

@@ -195,13 +195,6 @@ class GroupUpdate:
         self.metas: list[Meta] = []
         self.spec: Spec | None = None
 
-    def holds(self, columns: Sequence[Sequence[Any]]) -> bool:
-        """Whether these are the tensors it works on."""
-        for own, tensors in zip(self.columns, columns, strict=True):
-            if not all(map(is_, own.tensors, tensors)):
-                return False
-        return True
-
     def record(
         self, gradients: Sequence[Any], scalars: Mapping[str, Any], flags: Mapping[str, Any]
     ) -> bool:

@@ -251,9 +251,9 @@ def ternary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any, Any, Any], An
         tensor._value = out
         if may_fail:
             locate(trace, number)
-        needs = (first_edge is not None, second_edge is not None, third_edge is not None)
-        if True in needs and differentiable and trace.grad:
+        if differentiable and trace.grad and not first_edge is second_edge is third_edge is None:
             if spec.out.dtype.category >= FLOATING:
+                needs = (first_edge is not None, second_edge is not None, third_edge is not None)
                 plan = plans.get(needs) or plan_for(op, needs)
                 values = (first, second, last)
                 saved = [values[i] for i in plan.inputs]

@@ -104,11 +104,11 @@ def enter(trace: Trace, value: Value) -> int:
             if owner.shape == value.buffer.shape and owner.strides == value.buffer.strides:
                 value.buffer = owner  # ours alone again, so a kernel may write over it
     listed = trace.values
-    position = len(listed)
+    value.pos = position = len(listed)
     listed.append(value)
-    value.pos = position
-    if value.meta.numel > 4096:
-        trace.pinned += value.meta.nbytes
+    meta = value.meta
+    if meta.numel > 4096:
+        trace.pinned += meta.nbytes
         if trace.pinned > PINNED_BYTES:
             trace.limit = -1
     return position

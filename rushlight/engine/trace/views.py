@@ -443,13 +443,13 @@ def _write_through(whole: Value, target: Value, value: Value) -> Value:
     Whoever saved the old value keeps what it was.
     """
     new = materialize(value, "write to shared memory")
-    buffer = whole.buffer
+    buffer, written = whole.buffer, target.buffer  # `target` may be `whole` itself
     saved_elsewhere = getrefcount(whole) > 5
     fresh = Value(whole.meta, SHARED, buffer)
     if saved_elsewhere:
         whole.buffer = copy_strided(buffer, whole.meta)
         whole.pos = -1
-    target.buffer[...] = new
+    written[...] = new
     return fresh
 
 

@@ -36,6 +36,8 @@ NAMING: dict[str, Callable[[Spec], dict[int, tuple[int, int]]]] = {
     "embedding_": lambda spec: {0: (0, spec.inputs[1].shape[0])},  # type: ignore[union-attr]
     "nll_loss_grad": lambda spec: {1: (0, spec.attr("shape")[len(spec.attr("shape")) > 1])},
     "nll_loss2d_grad": lambda spec: {1: (0, spec.attr("shape")[1])},
+    "class_losses": lambda spec: {1: (0, along(spec, 0, 1 if spec.inputs[0].ndim > 1 else 0))},  # type: ignore[union-attr]
+    "class_shares": lambda spec: {0: (0, along(spec, 1, 0))},
     "one_hot": lambda spec: {0: (0, spec.attr("num_classes"))},
     "take": lambda spec: {1: (-spec.inputs[0].numel, spec.inputs[0].numel)},  # type: ignore[union-attr]
     "index": lambda spec: named_axes(spec),
@@ -43,11 +45,12 @@ NAMING: dict[str, Callable[[Spec], dict[int, tuple[int, int]]]] = {
 }
 
 
-def along(spec: Spec, place: int, name: str) -> int:
-    """The size of the axis of an input that the attribute ``name`` gives."""
+def along(spec: Spec, place: int, axis: int | str) -> int:
+    """The size of an axis of an input; a name is that of the attribute that says which."""
     meta = spec.inputs[place]
     assert meta is not None
-    return meta.shape[spec.attr(name)] if meta.ndim else 1
+    number = spec.attr(axis) if isinstance(axis, str) else axis
+    return meta.shape[number] if meta.ndim else 1
 
 
 def named_axes(spec: Spec) -> dict[int, tuple[int, int]]:

@@ -31,6 +31,8 @@ PARTICULAR = frozenset(("binary_cross_entropy_", "dropout_noise"))
 #: What is put among the numbers of an operator, if not NaN and both infinities.
 STRANGE = {
     "native_group_norm_backward": (np.nan,),  # sums over a channel before its infinite weight
+    "attention_": (),  # what is masked: not looked at, or times 0
+    "attention_backward": (),
 }
 
 

@@ -154,6 +154,7 @@ def test_a_failed_step_leaves_the_parameters(trouble: Trouble) -> None:
         assert all(np.isfinite(p.detach().numpy()).all() for p in net.parameters())
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_after_a_failed_first_step_training_goes_as_if_it_had_not_been(trouble: Trouble) -> None:
     def run(broken: bool) -> list[list[float]]:
         torch.manual_seed(0)

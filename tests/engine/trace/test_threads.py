@@ -62,12 +62,14 @@ def train(seed: int) -> list[float]:
     return [float(loss) for loss in losses]
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_training_side_by_side_gives_what_it_gives_alone() -> None:
     alone = [train(seed) for seed in range(6)]
     for _ in range(3):
         assert together(*[lambda s=seed: train(s) for seed in range(6)]) == alone
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_a_program_can_run_in_any_one_thread() -> None:
     alone = train(1)
     assert [together(lambda: train(1))[0] for _ in range(3)] == [alone] * 3

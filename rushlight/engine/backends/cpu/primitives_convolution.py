@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rushlight.engine.backends.cpu import onednn
@@ -10,6 +10,7 @@ from rushlight.engine.backends.cpu.onednn_convolution import (
     BACKWARD_DATA,
     BACKWARD_WEIGHTS,
     BLOCKED,
+    CHANNELS_LAST,
     FORWARD,
     Geometry,
     choose_layout,
@@ -17,6 +18,7 @@ from rushlight.engine.backends.cpu.onednn_convolution import (
 )
 from rushlight.engine.backends.cpu.onednn_prepared import Port
 from rushlight.engine.backends.cpu.onednn_primitive import (
+    Description,
     any_layout,
     attributes_for,
     channels_last_strides,
@@ -39,15 +41,26 @@ def _same_places(shape: Sequence[int], one: Sequence[int], other: Sequence[int])
     return all(a == b for n, a, b in zip(shape, one, other, strict=True) if n > 1)
 
 
-def _tidy(meta: Meta) -> tuple[int, ...]:
+def _channels_last(*metas: Meta) -> bool:
+    """Whether the channels of an array lie innermost (and both layouts are not the same)."""
+    return any(
+        _same_places(m.shape, m.strides, channels_last_strides(m.shape))
+        and not _same_places(m.shape, m.strides, contiguous_strides(m.shape))
+        for m in metas
+    )
+
+
+def _tidy(meta: Meta, last: bool) -> tuple[int, ...]:
     """Its strides, those of axes of size one as in the usual layouts."""
     shape = tuple(meta.shape)
-    usual = (contiguous_strides(shape), channels_last_strides(shape))
+    usual = [contiguous_strides(shape), channels_last_strides(shape)]
+    if last:
+        usual.reverse()
     return next((u for u in usual if _same_places(shape, meta.strides, u)), tuple(meta.strides))
 
 
-def _port(kind: int, meta: Meta, output: bool = False) -> Port:
-    strides = _tidy(meta)
+def _port(kind: int, meta: Meta, layout: str, output: bool = False) -> Port:
+    strides = _tidy(meta, layout == CHANNELS_LAST)
     return Port(kind, meta.shape, SINGLE, output, strides=strides)
 
 
@@ -95,22 +108,29 @@ def _recipe(
     geometry: Geometry,
     direction: str,
     bias: bool,
-    ports: list[Port],
+    ports: Callable[[str], list[Port]],
     parts: tuple[list[Part], list[Part]],
-    epilogue: Epilogue,
-    follow: _Steps | None,
+    epilogue: Epilogue = (),
+    follow: _Steps | None = None,
 ) -> Recipe:
-    """In the layout that pays, or where oneDNN lacks that, in its own choice."""
+    """In the layout that pays, or where oneDNN lacks that, in its own choice.
+
+    Args:
+        ports: the arrays, for a layout inside.
+    """
     geometry.check()
-    accumulates = split(epilogue)[1]
+    images = [meta for _, meta in (parts[0][0], *parts[0][1:2], parts[1][0])]
+    images = [m for m in images if tuple(m.shape) in (geometry.x_shape, geometry.y_shape)]
     chosen = choose_layout(geometry, direction)
+    if any(_channels_last(meta) for meta in images):
+        chosen = CHANNELS_LAST
     for layout in dict.fromkeys((chosen, BLOCKED)):
         attributes = attributes_for(follow.steps) if follow is not None and epilogue else None
 
-        def make(layout: str = layout, attributes: Any = attributes) -> Any:
+        def make(layout: str = layout, attributes: Any = attributes) -> Description:
             return describe(geometry, direction, bias, layout, attributes)
 
-        made = Recipe(make, ports, *parts, geometry.microseconds, accumulates)
+        made = Recipe(make, ports(layout), *parts, geometry.microseconds, split(epilogue)[1])
         try:
             made.describe()
         except onednn.Unsupported:
@@ -131,18 +151,22 @@ def forward_recipe(
         tuple(x.shape), tuple(weight.shape), stride, padding, dilation, groups, SINGLE, transposed,
         tuple(output_padding) if transposed else (),
     )  # fmt: skip
+    follow = _Steps(spec, epilogue)
     inputs: list[Part] = [(0, x), (1, weight)]
-    ports = [_port(onednn.SRC, x), _weights(onednn.WEIGHTS, weight, g)]
     if bias is not None:
         inputs.append((2, bias))
-        ports.append(Port(onednn.BIAS, bias.shape, SINGLE, strides=bias.strides))
-    follow = _Steps(spec, epilogue)
     inputs += follow.parts
-    result = _port(onednn.DST, spec.out, True)
-    result.accumulates = split(epilogue)[1]
-    ports += [*follow.ports, result]
-    outputs: list[Part] = [(0, spec.out)]
-    return _recipe(g, FORWARD, bias is not None, ports, (inputs, outputs), epilogue, follow)
+
+    def ports(layout: str) -> list[Port]:
+        made = [_port(onednn.SRC, x, layout), _weights(onednn.WEIGHTS, weight, g)]
+        if bias is not None:
+            made.append(Port(onednn.BIAS, bias.shape, SINGLE, strides=bias.strides))
+        result = _port(onednn.DST, spec.out, layout, True)
+        result.accumulates = split(epilogue)[1]
+        return [*made, *follow.ports, result]
+
+    parts: tuple[list[Part], list[Part]] = inputs, [(0, spec.out)]
+    return _recipe(g, FORWARD, bias is not None, ports, parts, epilogue, follow)
 
 
 def input_grad_recipe(
@@ -153,13 +177,17 @@ def input_grad_recipe(
     grad, weight = _meta(spec, 0), _meta(spec, 1)
     if epilogue:
         raise onednn.Unsupported("nothing can follow an input gradient")
-    g = Geometry(shape, tuple(weight.shape), stride, padding, dilation, groups, SINGLE)
-    ports = [
-        _port(onednn.DIFF_DST, grad), _weights(onednn.WEIGHTS, weight, g),
-        _port(onednn.DIFF_SRC, spec.out, True),
-    ]  # fmt: skip
-    parts: tuple[list[Part], list[Part]] = [(0, grad), (1, weight)], [(0, spec.out)]
-    return _recipe(g, BACKWARD_DATA, False, ports, parts, (), None)
+    g = Geometry(
+        tuple(shape), tuple(weight.shape), stride, padding, dilation, groups, SINGLE
+    )
+
+    def ports(layout: str) -> list[Port]:
+        return [
+            _port(onednn.DIFF_DST, grad, layout), _weights(onednn.WEIGHTS, weight, g),
+            _port(onednn.DIFF_SRC, spec.out, layout, True),
+        ]  # fmt: skip
+
+    return _recipe(g, BACKWARD_DATA, False, ports, ([(0, grad), (1, weight)], [(0, spec.out)]))
 
 
 def weight_grad_recipe(
@@ -172,14 +200,16 @@ def weight_grad_recipe(
         raise onednn.Unsupported("only the bias's gradient can be computed with a weight's")
     bias = bool(epilogue)
     g = Geometry(tuple(x.shape), tuple(shape), stride, padding, dilation, groups, SINGLE)
-    ports = [
-        _port(onednn.SRC, x), _port(onednn.DIFF_DST, grad),
-        _weights(onednn.DIFF_WEIGHTS, spec.out, g, True),
-    ]  # fmt: skip
-    outputs: list[Part] = [(0, spec.out)]
-    if bias:
-        meta = make_meta((g.channels_out,), spec.out.dtype)
-        outputs.append((1, meta))
-        ports.append(Port(onednn.DIFF_BIAS, meta.shape, SINGLE, True))
-    parts: tuple[list[Part], list[Part]] = [(0, x), (1, grad)], outputs
-    return _recipe(g, BACKWARD_WEIGHTS, bias, ports, parts, (), None)
+    summed = make_meta((g.channels_out,), spec.out.dtype)
+
+    def ports(layout: str) -> list[Port]:
+        made = [
+            _port(onednn.SRC, x, layout), _port(onednn.DIFF_DST, grad, layout),
+            _weights(onednn.DIFF_WEIGHTS, spec.out, g, True),
+        ]  # fmt: skip
+        if bias:
+            made.append(Port(onednn.DIFF_BIAS, summed.shape, SINGLE, True))
+        return made
+
+    outputs: list[Part] = [(0, spec.out), (1, summed)] if bias else [(0, spec.out)]
+    return _recipe(g, BACKWARD_WEIGHTS, bias, ports, ([(0, x), (1, grad)], outputs))

@@ -13,7 +13,7 @@ from rushlight.engine.backends.cpu.llvm.library import Shared
 from rushlight.engine.backends.cpu.llvm.main import MAIN, MainWriter
 from rushlight.engine.backends.cpu.llvm.math import WRITERS
 from rushlight.engine.backends.cpu.llvm.module import Module
-from rushlight.engine.backends.cpu.onednn_prepared import BRIEF
+from rushlight.engine.backends.cpu.onednn_prepared import BRIEF, address as address_of
 from rushlight.engine.ir.plan import KernelCall, Plan, PrimitiveCall
 
 _TYPES: Final = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
@@ -106,7 +106,7 @@ class NativeCode:
         """Make the code callable.
 
         Args:
-            addresses: where the arena (slot 0) and the constants lie, for good.
+            addresses: where the arena (slot 0) lies, for good; constants lie in their arrays.
 
         Raises:
             RuntimeError: it has not been compiled; GNU OpenMP or oneDNN is missing.
@@ -125,5 +125,9 @@ class NativeCode:
         if not self._placements:
             return
         set_handle = onednn.library().function("memory_set_data_handle", brief=True)
+        constants = self.plan.constants
         for memory, place in self._placements:
-            set_handle(memory, addresses[place.slot] + place.offset)
+            base = addresses.get(place.slot)
+            if base is None:
+                base = address_of(constants[place.slot])
+            set_handle(memory, base + place.offset)

@@ -12,6 +12,8 @@ from functools import cache
 from itertools import count
 from typing import Any, Final
 
+from rushlight.engine.backends.cpu.llvm import store
+
 #: Registers as wide as the processor's: LLVM would use half of them where clocks used to drop.
 VECTOR_BITS: Final = 512
 
@@ -120,7 +122,10 @@ def _linker() -> Any:
 
 @cache
 def _mathematics() -> ctypes.CDLL:
-    return ctypes.CDLL(ctypes.util.find_library("m") or "libm.so.6")
+    # Asking where the library lies starts a compiler; where its name is known, that is not needed.
+    if sys.platform == "linux":
+        return ctypes.CDLL("libm.so.6")
+    return ctypes.CDLL(ctypes.util.find_library("m"))
 
 
 def symbol(name: str) -> int:

@@ -92,7 +92,7 @@ def _statements_done(body: Sequence[Statement]) -> float:
 def parallel_loop(kernel: Kernel) -> For | None:
     """The loop that several threads can share, if the kernel has one."""
     found = [s for s in kernel.body if isinstance(s, For) and s.parallel]
-    if len(found) != 1 or not isinstance(found[0].loop.size, int):
+    if len(found) != 1:
         return None
     inside = {id(a) for a in _declared(found[0].body)}
     used = {id(a) for a in _reduced(found[0].body)}
@@ -148,16 +148,18 @@ class KernelWriter:
 
     def around(self, loop: For, share: str) -> Body:
         """The kernel whose parallel loop is left to ``share``: the name of a function that takes
-        the context and the number of threads and then what the kernel takes."""
-        arguments = f"ptr %context, i32 %threads, {self._bind('')}"
-        passed = arguments.rstrip(", ")
+        the context, the number of threads and that of turns, then what the kernel takes."""
+        arguments = self._bind("")
         for item in self.kernel.body:
-            if item is loop:
-                self.writer.line(f"call void @{share}({passed})")
-            else:
+            if item is not loop:
                 self._statement(item)
+                continue
+            size = loop.loop.size
+            turns = self.scalars.emit(size) if isinstance(size, Expr) else str(size)
+            passed = f"ptr %context, i32 %threads, i64 {turns}, {arguments}".rstrip(", ")
+            self.writer.line(f"call void @{share}({passed})")
         self.writer.line("ret void")
-        return Body(passed, self.writer.body())
+        return Body(f"ptr %context, i32 %threads, {arguments}".rstrip(", "), self.writer.body())
 
     def _bind(self, attribute: str) -> str:
         arguments = []

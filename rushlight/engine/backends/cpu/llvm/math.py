@@ -33,6 +33,7 @@ class Format:
         ln2: the natural logarithm of 2: a part with few bits, and the rest.
         exponential: ``(exp(r) - 1 - r) / r**2`` for ``|r| <= log(2) / 2``.
         tiny: the smallest normal number.
+        ln2_lacks: what the nearest number of this type lacks to the natural logarithm of 2.
     """
 
     mantissa: int
@@ -43,6 +44,7 @@ class Format:
     ln2: tuple[float, float]
     exponential: tuple[float, ...]
     tiny: float
+    ln2_lacks: float
 
     @property
     def root(self) -> int:
@@ -53,14 +55,16 @@ class Format:
 FORMATS: Final = {
     32: Format(
         23, 127, 1.5 * 2.0**23, -104.0, 89.0, (0.693145751953125, 1.4286068203094172e-06),
-        (0.5, 0.166665182, 0.041666206, 0.00836895313, 0.00139505963), 2.0**-126,
+        (0.5, 0.166665182, 0.041666206, 0.00836895313, 0.00139505963),
+        2.0**-126, -1.904654299957768e-09,
     ),
     64: Format(
         52, 1023, 1.5 * 2.0**52, -746.0, 710.0, (0.6931471803691238, 1.9082149292705877e-10),
         (0.5, 0.1666666666666667, 0.041666666666666685, 0.008333333333326082,
          0.001388888888887429, 0.00019841269875003773, 2.4801587347591545e-05,
          2.7557255168352456e-06, 2.7557252672159105e-07, 2.5105313336916906e-08,
-         2.0921669819335872e-09), 2.0**-1022,
+         2.0921669819335872e-09),
+        2.0**-1022, 2.3190468138462996e-17,
     ),
 }  # fmt: skip
 
@@ -139,22 +143,11 @@ def exponential_2(m: Maths, x: Real) -> Real:
     inside = m.at_most(m.at_least(x, low), float(f.bias + 1))
     whole, n = _nearest(m, inside)
     r = inside - whole
-    high = math.log(2)
     # The rounding error of r log(2) counts as much as that of the result.
-    product = r * high
-    rest = m.fused(r, high, -product)
-    rest = m.fused(r, _rest_of(m, high, "0.693147180559945309417232121458176568"), rest)
+    product = r * math.log(2)
+    rest = m.fused(r, math.log(2), -product)
+    rest = m.fused(r, f.ln2_lacks, rest)
     return _scaled(m, _exp_less_one(m, product) + rest + 1.0, n)
-
-
-def _rest_of(m: Maths, near: float, digits: str) -> float:
-    """What a constant lacks in the function's type."""
-    from fractions import Fraction
-
-    import numpy as np
-
-    held = float(np.float32(near)) if m.size == 32 else near
-    return float(Fraction(digits) - Fraction(held))
 
 
 def exponential_less_one(m: Maths, x: Real) -> Real:
@@ -245,13 +238,17 @@ def logarithm_of_next(m: Maths, x: Real) -> Real:
     return x.size().__lt__(FORMATS[m.size].tiny).choose(x, result)
 
 
-def _logarithm_32(base: float, digits: str) -> Callable[[Maths, Real], Real]:
-    """A logarithm to another base in float32. ``digits``: the logarithm of e to that base."""
+def _logarithm_32(base: float, factor: float, rest: float) -> Callable[[Maths, Real], Real]:
+    """A logarithm to another base in float32.
+
+    Args:
+        base: 2 or 10.
+        factor: the logarithm of e to that base.
+        rest: what the float32 nearest to it lacks.
+    """
 
     def body(m: Maths, x: Real) -> Real:
         f, e = split(m, x)
-        factor = float(digits)
-        rest = _rest_of(m, factor, digits)
         product = f * factor
         lost = m.exactly_fused(f, factor, -product)
         lost = m.fused(f, rest, lost)
@@ -264,10 +261,6 @@ def _logarithm_32(base: float, digits: str) -> Callable[[Maths, Real], Real]:
         return ends(m, x, m.fused(e, high, product + m.fused(e, low, small)))
 
     return body
-
-
-_LOG2_OF_E = "1.442695040888963407359924681001892137"
-_LOG10_OF_E = "0.434294481903251827651128918916605082"
 
 
 def _entry(name: str, size: int, count: int, body: Callable[..., Real]) -> None:
@@ -287,8 +280,8 @@ for _size in (32, 64):
     _entry("log", _size, 1, logarithm)
     _entry("log1p", _size, 1, logarithm_of_next)
 _entry("erf", 32, 1, error_function_32)
-_entry("log2", 32, 1, _logarithm_32(2.0, _LOG2_OF_E))
-_entry("log10", 32, 1, _logarithm_32(10.0, _LOG10_OF_E))
+_entry("log2", 32, 1, _logarithm_32(2.0, 1 / math.log(2), 1.9259629911266175e-08))
+_entry("log10", 32, 1, _logarithm_32(10.0, 1 / math.log(10), -1.0103050052231683e-08))
 _entry("sin", 32, 1, sine32)
 _entry("cos", 32, 1, cosine32)
 _entry("pow", 32, 2, power32)

@@ -15,9 +15,6 @@ from rushlight.engine.backends.cpu.llvm.library import Shared
 from rushlight.engine.backends.cpu.llvm.writer import Writer
 from rushlight.engine.ir.loops import For, Kernel
 
-#: Stands in a function's text for its own name, so that equal functions have equal texts.
-_SELF: Final = "@self."
-
 #: Turns of a parallel loop that stay together: two threads rarely write to one cache line.
 GRAIN: Final = 64
 
@@ -62,7 +59,7 @@ class Module:
         if name is None:
             name = self._names[key] = f"f{len(self._names)}"
             self._functions.append(
-                f"define internal {result} @{name}({arguments}) #0 {body.replace(_SELF, name)}"
+                f"define internal {result} @{name}({arguments}) #0 {body}"
             )
         return name
 
@@ -74,63 +71,62 @@ class Module:
         part = KernelWriter(kernel, self.shared).part(loop)
         name = self.function(part.arguments, part.text)
         kinds = arguments_of(kernel)
-        assert isinstance(loop.loop.size, int)
-        member = self.function("ptr %data", self._member(name, kinds, loop.loop.size))
-        share = self._share(member, name, kinds, loop.loop.size)
+        member = self.function("ptr %data", self._member(name, kinds))
+        share = self._share(member, name, kinds)
         around = KernelWriter(kernel, self.shared).around(loop, share)
         return self.function(around.arguments, around.text)
 
-    def _member(self, part: str, kinds: Sequence[str], size: int) -> str:
+    def _member(self, part: str, kinds: Sequence[str]) -> str:
         """What each thread of a team runs: its share of the turns."""
         writer = Writer("")
-        table = writer.value("load ptr, ptr %data")
         write = writer.value
+        table = write("load ptr, ptr %data")
+        size = load_entry(writer, "%data", 1, "i64")
 
         def ask(entry: int) -> str:
             function = load_entry(writer, table, self.context.need(entry), "ptr")
             return write(f"sext i32 {write(f'call i32 {function}()')} to i64")
 
         number, count = ask(context.THREAD_NUMBER), ask(context.THREAD_COUNT)
-        grain = GRAIN if size >= 4 * GRAIN else 1
-        grains = -(-size // grain)
-        each = write(f"udiv i64 {write(f'add i64 {count}, {grains - 1}')}, {count}")
-        turns = write(f"mul i64 {each}, {grain}")
+        many = write(f"icmp sge i64 {size}, {4 * GRAIN}")
+        grain = write(f"select i1 {many}, i64 {GRAIN}, i64 1")
+        whole = write(f"mul i64 {count}, {grain}")  # what all threads do in one grain each
+        raised = write(f"add i64 {size}, {write(f'sub i64 {whole}, 1')}")
+        grains = write(f"udiv i64 {raised}, {whole}")
+        turns = write(f"mul i64 {grains}, {grain}")
         begin = write(f"mul i64 {turns}, {number}")
         stop = write(f"add i64 {begin}, {turns}")
         least = self.shared.declare("llvm.smin.i64", "i64", "i64", "i64")
         end = write(f"call i64 {least}(i64 {stop}, i64 {size})")
         passed = [f"i64 {begin}", f"i64 {end}"]
         for place, kind in enumerate(kinds):
-            spot = write(f"getelementptr inbounds i64, ptr %data, i64 {place + 1}")
-            passed.append(f"{kind} {write(f'load {kind}, ptr {spot}')}")
+            passed.append(f"{kind} {load_entry(writer, '%data', place + 2, kind)}")
         writer.line(f"call void @{part}({', '.join(passed)})")
         writer.line("ret void")
         return writer.body()
 
-    def _share(self, member: str, part: str, kinds: Sequence[str], size: int) -> str:
+    def _share(self, member: str, part: str, kinds: Sequence[str]) -> str:
         """Opens a team, or runs all turns if only one thread is to be used."""
         writer = Writer("")
         write = writer.value
-        names = [f"%a{place}" for place in range(len(kinds))]
-        pairs = [f"{kind} {name}" for kind, name in zip(kinds, names, strict=True)]
-        data = writer.variable("i64", 1 + len(kinds))
+        pairs = [f"{kind} %a{place}" for place, kind in enumerate(kinds)]
+        data = writer.variable("i64", 2 + len(kinds))
         limit = load_entry(writer, "%context", self.context.need(context.THREAD_LIMIT), "i32")
         least = self.shared.declare("llvm.smin.i32", "i32", "i32", "i32")
         count = write(f"call i32 {least}(i32 {limit}, i32 %threads)")
         writer.line(f"br i1 {write(f'icmp sle i32 {count}, 1')}, label %alone, label %team")
         writer.begin("alone")
-        turns = ["i64 0", f"i64 {size}"]
-        writer.line(f"call void @{part}({', '.join(turns + pairs)})")
+        writer.line(f"call void @{part}({', '.join(['i64 0', 'i64 %turns', *pairs])})")
         writer.line("ret void")
         writer.begin("team")
-        writer.line(f"store ptr %context, ptr {data}")
-        for place, pair in enumerate(pairs):
-            spot = write(f"getelementptr inbounds i64, ptr {data}, i64 {place + 1}")
+        for place, pair in enumerate(["ptr %context", "i64 %turns", *pairs]):
+            spot = write(f"getelementptr inbounds i64, ptr {data}, i64 {place}")
             writer.line(f"store {pair}, ptr {spot}")
         run = load_entry(writer, "%context", self.context.need(context.PARALLEL), "ptr")
         writer.line(f"call void {run}(ptr @{member}, ptr {data}, i32 {count}, i32 0)")
         writer.line("ret void")
-        return self.function(", ".join(["ptr %context", "i32 %threads", *pairs]), writer.body())
+        arguments = ["ptr %context", "i32 %threads", "i64 %turns", *pairs]
+        return self.function(", ".join(arguments), writer.body())
 
     def text(self, main: str, attributes: str) -> str:
         """The module.

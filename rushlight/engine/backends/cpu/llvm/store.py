@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,8 @@ _KEPT: Final = 0.9
 
 #: Seconds after which a file that was never finished is removed.
 _ABANDONED: Final = 3600.0
+
+_numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ class Store:
         data = _MARK + _seal(name, content) + content
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            number, unfinished = tempfile.mkstemp(_UNFINISHED, name[:16], self.folder)
+            unfinished = self.folder / f"{name}.{os.getpid()}.{next(_numbers)}{_UNFINISHED}"
+            number = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError:  # full, or only to be read
             return False
         try:

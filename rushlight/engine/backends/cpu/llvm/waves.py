@@ -7,7 +7,6 @@ A small argument is reduced with a quarter turn held in two parts. Of a large on
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from functools import cache
 from typing import Final
 
@@ -24,6 +23,9 @@ _LARGE: Final = 2.0**27
 #: The exponents (of the last bit of a float32) that the table holds.
 _FIRST, _ENTRIES = 4, 101
 
+#: Bits after the point to which 2 / pi is computed for it.
+_BITS: Final = 260
+
 #: ``(sin(r) / r - 1) / r**2`` and ``(cos(r) - 1 + r**2 / 2) / r**4`` in ``r**2``, ``|r| <= pi/4``.
 _SINE: Final = (-0.166666552, 0.00833217334, -0.000195166562)
 _COSINE: Final = (0.0416666456, -0.00138873619, 2.44377316e-05)
@@ -33,9 +35,9 @@ _MAGIC: Final = 1.5 * 2.0**52
 
 
 @cache
-def _two_over_pi() -> Fraction:
-    """2 / pi to 240 bits, by Machin's formula for pi."""
-    scale = 1 << 280
+def _two_over_pi() -> int:
+    """``2 / pi``, times ``2**_BITS``, by Machin's formula for pi."""
+    scale = 1 << (_BITS + 20)
 
     def inverse_tangent(x: int) -> int:
         total, term, k = 0, scale // x, 1
@@ -45,16 +47,19 @@ def _two_over_pi() -> Fraction:
             k += 2
         return total
 
-    return Fraction(scale, 2 * (4 * inverse_tangent(5) - inverse_tangent(239)))
+    half_pi = 2 * (4 * inverse_tangent(5) - inverse_tangent(239))
+    return (scale << _BITS) // half_pi
 
 
+@cache
 def _table() -> list[tuple[float, float]]:
     """``2**e * 2 / pi`` modulo 4 for each exponent: 29 bits, then the rest."""
     out = []
     for e in range(_FIRST, _FIRST + _ENTRIES):
-        value = _two_over_pi() * 2**e % 4
-        high = Fraction(int(value * 2**27), 2**27)
-        out.append((float(high), float(value - high)))
+        value = (_two_over_pi() << e) % (4 << _BITS)
+        high = value >> (_BITS - 27)
+        low = value - (high << (_BITS - 27))
+        out.append((high / (1 << 27), low / (1 << _BITS)))
     return out
 
 

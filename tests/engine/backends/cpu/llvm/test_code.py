@@ -90,7 +90,7 @@ def test_kernels_and_primitives(several_threads: None, count: int) -> None:
     code = NativeCode(plan, calls)
     code.compile()
     memory = Memory([a, b, y], [0.5])
-    code.load({0: memory.base, 2: b.ctypes.data})
+    code.load({0: memory.base})
     for scale in (0.5, 2.0):
         a[...] = random(M, K) * scale
         memory.numbers[0] = scale
@@ -134,7 +134,7 @@ def test_one_prepared_object_called_twice() -> None:
     code = NativeCode(Plan(constants={1: a, 2: b}), calls)
     code.compile()
     memory = Memory([a, b, y, z], [])
-    code.load({0: memory.base, 1: a.ctypes.data, 2: b.ctypes.data})
+    code.load({0: memory.base})
     assert memory.run(code) == 0
     np.testing.assert_allclose(y, a @ b, 1e-4, 1e-4)
     np.testing.assert_array_equal(y, z)

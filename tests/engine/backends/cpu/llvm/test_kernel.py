@@ -340,3 +340,13 @@ def test_sums_over_all_turns_stay_on_one_thread(two_threads: None) -> None:
     ]
     arrays = [random.random(500, np.float32), np.zeros(1, np.float32)]
     both(Kernel("k", [x, y], [y], [], body), arrays, tolerance=1e-5, count=2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 255, 256, 257, 5000])
+def test_parallel_loops_of_a_size_known_at_run_time(two_threads: None, size: int) -> None:
+    x, y, i = Buffer(float32), Buffer(float32), Loop(number(0, int64))
+    value = load(x, flat(i)) * number(1, float32)
+    body: list[Statement] = [For(i, [Store(y, flat(i), value, "add")], True)]
+    kernel = Kernel("k", [x, y], [y], [int64, float64], body)
+    arrays = [random.random(5000, np.float32), np.zeros(5000, np.float32)]
+    both(kernel, arrays, [size, 1.5], 1e-6, count=2)
