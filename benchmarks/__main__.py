@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ PARTS = ("steady", "startup", "payback", "neighbour", "limit")
 SMALL = ("mlp", "lenet", "lit_mnist")
 QUICK = (*SMALL, "lstm", "gpt", "resnet18")
 PLAIN = ("rushlight", "rushlight.compile", "interpreter", "torch")
-FRESH = ("rushlight", "rushlight.compile", "torch")
+FRESH = ("rushlight", "torch")
 
 
 def machine() -> str:
@@ -52,32 +52,35 @@ def about() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measure(part: str, keys: Sequence[str], quick: bool, sides: Sequence[str]) -> list[Any]:
+def measure(
+    part: str, keys: Sequence[str], quick: bool, sides: Sequence[str]
+) -> Iterable[dict[str, Any]]:
     """The rows of one part."""
     few = [key for key in SMALL if key in keys]
     plain = [side for side in sides if side in PLAIN]
     fresh = [side for side in sides if side in FRESH]
+    whole = [side for side in sides if not SIDES[side].peer and side != "interpreter"]
     if part == "steady":
         return steady(keys, plain if quick else sides, rounds=3 if quick else None)
     if part == "startup":
         return startup(few[:2] if quick else keys, fresh, repeats=1 if quick else 3)
     if part == "payback":
-        chosen = fresh if quick else [side for side in sides if not SIDES[side].peer]
-        return payback(few if quick else keys, chosen, repeats=1 if quick else 3)
+        return payback(few if quick else keys, fresh if quick else whole, repeats=1 if quick else 3)
     if part == "neighbour":
         return neighbours(few, fresh, rounds=3 if quick else 7)
     return limits(few if quick else keys)
 
 
 def measure_all(arguments: argparse.Namespace, keys: Sequence[str]) -> dict[str, Any]:
-    """Every part asked for; what there is so far is written after each."""
+    """Every part asked for; what there is so far is written after each row."""
     results: dict[str, Any] = {"about": about()}
     for part in arguments.part:
-        results[part] = measure(part, keys, arguments.quick, arguments.side)
-        for row in results.get("steady", []):
-            results["about"]["versions"].update(row["versions"])
-        text = json.dumps(results, indent=1) + "\n"
-        arguments.output.with_suffix(".json").write_text(text)
+        results[part] = []
+        for row in measure(part, keys, arguments.quick, arguments.side):
+            results[part].append(row)
+            results["about"]["versions"].update(row.get("versions", {}))
+            text = json.dumps(results, indent=1) + "\n"
+            arguments.output.with_suffix(".json").write_text(text)
     return results
 
 

@@ -221,9 +221,8 @@ def measure(key: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def limits(keys: Sequence[str]) -> list[dict[str, Any]]:
+def limits(keys: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows, each measured in a process of its own."""
-    rows = []
     for key in keys:
         note(f"distance from the limit: {WORKLOADS[key].title}")
         done = subprocess.run(
@@ -233,8 +232,7 @@ def limits(keys: Sequence[str]) -> list[dict[str, Any]]:
         if done.returncode:
             note(f"{key} is left out: {done.stderr.strip().splitlines()[-1]}")
             continue
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-    return rows
+        yield json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -43,8 +43,10 @@ def neighbour_row(key: str, sides: Sequence[str], rounds: int) -> dict[str, Any]
     }  # fmt: skip
 
 
-def neighbours(keys: Sequence[str], sides: Sequence[str], rounds: int = 7) -> list[dict[str, Any]]:
+def neighbours(
+    keys: Sequence[str], sides: Sequence[str], rounds: int = 7
+) -> Iterator[dict[str, Any]]:
     """The rows of the busy-neighbour table; none where a process cannot be tied to a core."""
-    if not hasattr(os, "sched_setaffinity"):
-        return []
-    return [neighbour_row(key, sides, rounds) for key in keys]
+    if hasattr(os, "sched_setaffinity"):
+        for key in keys:
+            yield neighbour_row(key, sides, rounds)

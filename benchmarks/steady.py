@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.sides import (
@@ -47,9 +47,10 @@ def steady_row(key: str, sides: Sequence[str], rounds: int | None = None) -> dic
 
 def steady(
     keys: Sequence[str], sides: Sequence[str] = tuple(SIDES), rounds: int | None = None
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """The rows of the steady table."""
-    return [steady_row(key, sides, rounds) for key in keys]
+    for key in keys:
+        yield steady_row(key, sides, rounds)
 
 
 def _start(side: str, key: str, early: int) -> dict[str, float]:
@@ -72,16 +73,13 @@ def startup_row(key: str, sides: Sequence[str], early: int, repeats: int) -> dic
     note(f"fresh processes: {WORKLOADS[key].title}")
     seen: dict[str, list[dict[str, float]]] = {side: [] for side in available(sides, key)}
     failed = {side: missing(side) for side in sides if missing(side)}
-    for repeat in range(repeats + 1):
+    for _ in range(repeats):
         for side in list(seen):
             try:
-                taken = _start(side, key, early)
+                seen[side].append(_start(side, key, early))
             except Failure as failure:
                 failed[side] = str(failure)
                 del seen[side]
-                continue
-            if repeat:  # the first one leaves byte code and file caches warm
-                seen[side].append(taken)
     typical = {
         side: {what: statistics.median(each[what] for each in taken) for what in taken[0]}
         for side, taken in seen.items()
@@ -98,6 +96,9 @@ EARLY = {"vit": 20, "gpt": 20, "resnet18": 20, "resnet18_224": 20}
 
 def startup(
     keys: Sequence[str], sides: Sequence[str] = ("rushlight", "torch"), repeats: int = 3
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """The rows of the start-up table."""
-    return [startup_row(key, sides, EARLY.get(key, 100), repeats) for key in keys]
+    for side in available(sides, "mlp"):
+        _start(side, "mlp", 2)  # leaves byte code and file caches warm
+    for key in keys:
+        yield startup_row(key, sides, EARLY.get(key, 100), repeats)

@@ -143,7 +143,7 @@ class Analysis:
     def __post_init__(self) -> None:
         self._arguments = {id(x): i for i, x in reversed(list(enumerate(self.arguments)))}
         self._results: dict[int, Result] = {}
-        self._owners: dict[int, Any] = {}
+        self._owners: dict[int, list[Value]] = {}
         self._known: dict[int, Reference] = {}
         self._node_numbers: dict[int, int] = {}
         self._needed: list[set[int]] = [set() for _ in self.watched.segments]
@@ -153,10 +153,11 @@ class Analysis:
                     value = segment.values[position]
                     self._results[id(value)] = Result(number, position)
                     if isinstance(value.buffer, np.ndarray):
-                        self._owners[owner_of(value.buffer)] = value
+                        self._owners.setdefault(owner_of(value.buffer), []).append(value)
         for noted in self.tensors.noted.values():
             if isinstance(noted.value.buffer, np.ndarray):
-                self._owners.setdefault(owner_of(noted.value.buffer), noted.value)
+                owner = owner_of(noted.value.buffer)
+                self._owners.setdefault(owner, []).append(noted.value)
         self._numbers = self._number_places()
 
     def capture(self) -> Capture:
@@ -215,18 +216,30 @@ class Analysis:
         copied = self.watched.copies.get(id(value))
         if copied is not None:
             return self.reference(copied[0])
-        tensor = self.tensors.by_value.get(id(value))
-        if tensor is not None:
-            return self.tensor(tensor)
+        tensors = self.tensors.by_value.get(id(value))
+        if tensors is not None:
+            return self.tensor(min(tensors, key=self._distance))
         if isinstance(value.buffer, Reservation):
             return Stream(value.buffer._engine, value.buffer.count)
         if isinstance(value.buffer, np.ndarray):
-            whole = self._owners.get(owner_of(value.buffer))
-            if whole is not None:
-                return self._view(whole, value)
+            wholes = self._owners.get(owner_of(value.buffer))
+            if wholes is not None:
+                return self._view(min(wholes, key=self._distance_of), value)
         if value.buffer is None:
             raise UnsupportedError("a value of another thread is used")
         return Fixed(value)
+
+    def _distance(self, tensor: Any) -> int:
+        """Which of several tensors that share their memory stands for it."""
+        if id(tensor) in self._arguments:
+            return 0
+        return 1 if id(tensor) in self.world.ways else 2
+
+    def _distance_of(self, value: Value) -> tuple[int, int]:
+        """Which of several values in one memory a part of it is taken from: the largest."""
+        tensors = self.tensors.by_value.get(id(value))
+        near = 0 if tensors is None else min(map(self._distance, tensors))
+        return near, -value.meta.numel
 
     def _view(self, whole: Value, part: Value) -> Reference:
         offset = address_of(part.buffer) - address_of(whole.buffer)

@@ -112,9 +112,7 @@ class CompiledFunction:
         trace = here.trace
         if recording.on or recording.off or trace.inference or trace.limit < 0:
             return self.function(*args, **kwargs)
-        if config.eager or anomaly.enabled or module_hooks.any or (
-            (step_hooks.pre or step_hooks.post) and _act(step_hooks.pre, step_hooks.post)
-        ):
+        if config.eager or anomaly.enabled or module_hooks.any or _act():
             return self.function(*args, **kwargs)
         signature = Signature()
         try:
@@ -188,9 +186,22 @@ class CompiledFunction:
         _say(self.function, f"runs as written: {reason}")
 
 
-def _act(*tables: Any) -> bool:
-    """Whether hooks on all optimizers' steps do more than look (as ``debug.checks`` does)."""
-    return any(not hasattr(h, "looks_only") for table in tables for h in table.values())
+class _Lookers:
+    """The hooks on all optimizers' steps that only look, as those of ``debug.checks`` do."""
+
+    keys: tuple[int, ...] = ()
+
+
+def _act() -> bool:
+    """Whether there are hooks on all optimizers' steps that do more than look."""
+    keys = (*step_hooks.pre, *step_hooks.post)
+    if keys == _Lookers.keys:
+        return False
+    hooks = (*step_hooks.pre.values(), *step_hooks.post.values())
+    if any(not hasattr(hook, "looks_only") for hook in hooks):
+        return True
+    _Lookers.keys = keys
+    return False
 
 
 def _say(function: Any, text: str) -> None:
@@ -224,8 +235,12 @@ def _replay(
     capture: Capture, analysis: Analysis, watched: Watched, world: World, arguments: list[Any]
 ) -> Replay:
     checks = list(world.entries)
+    covered: set[int] = set()
+    for step in watched.steps:
+        covered |= step.numbers.state_tensors()
     for tensor in analysis.held.values():
-        checks.extend(world.checks_for(tensor))
+        if id(tensor) not in covered:
+            checks.extend(world.checks_for(tensor))
     conditions: list[tuple[str, dict[str, Any]]] = [
         (f"len(z{id(found)}) == {size}", {f"z{id(found)}": found}) for found, size in world.sizes
     ]
@@ -245,8 +260,11 @@ def _replay(
         if edge is not None and edge[0].is_leaf_node:
             if edge[0].hooks or edge[0].post_hooks or tensor._post_accumulate_hooks:
                 raise UnsupportedError("a parameter has hooks")
-    for tensor in analysis.held.values():
-        conditions.append(_leaf_condition(tensor))
+    conditions.extend(
+        _leaf_condition(tensor)
+        for tensor in analysis.held.values()
+        if tensor._edge is not None and tensor._edge[0].is_leaf_node
+    )
     guard = guard_function(checks, conditions)
     steps = [step.numbers for step in watched.steps]
     run = make_replay(capture, steps, arguments)
@@ -271,15 +289,10 @@ def _without_hooks(module: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _leaf_condition(tensor: Any) -> tuple[str, dict[str, Any]]:
-    """The tensor takes part in autograd as it did, and has no hooks."""
+    """A leaf has no hooks; that it is still the same one is looked at by the replay."""
     name = f"t{id(tensor)}"
-    if tensor._edge is None:
-        return f"{name}._edge is None", {name: tensor}
-    if not tensor._edge[0].is_leaf_node:
-        return f"{name}._edge is {name}_e", {name: tensor, f"{name}_e": tensor._edge}
-    node = tensor._edge[0]
-    condition = (
-        f"{name}._edge is {name}_e and not {name}_n.hooks and not {name}_n.post_hooks and not "
-        f"{name}._post_accumulate_hooks"
-    )
-    return condition, {name: tensor, f"{name}_e": tensor._edge, f"{name}_n": node}
+    condition = f"not {name}_n.hooks and not {name}_n.post_hooks"
+    names = {f"{name}_n": tensor._edge[0]}
+    if tensor._post_accumulate_hooks is None:
+        return f"{condition} and not {name}._post_accumulate_hooks", {**names, name: tensor}
+    return f"{condition} and not {name}_p", {**names, f"{name}_p": tensor._post_accumulate_hooks}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import is_
 from typing import Any
 
 import numpy as np
 
+from rushlight._tensor import Tensor
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.compiler.references import UnsupportedError
 from rushlight.engine.ir.graph import Value
@@ -80,6 +83,32 @@ class StepNumbers:
             del attributes["_apply"]
         return found
 
+    def state_tensors(self) -> set[int]:
+        """The tensors of the state, by ``id``, if the state holds nothing else."""
+        owns = list(self.optimizer.state.values())
+        if not all(isinstance(own, dict) for own in owns):
+            return set()
+        tensors = [x for own in owns for x in own.values()]
+        return set(map(id, tensors)) if all(isinstance(x, Tensor) for x in tensors) else set()
+
+    def _state_conditions(self, mark: str) -> list[tuple[str, dict[str, Any]]]:
+        """That the state consists of the same tensors."""
+        if not self.state_tensors():
+            return []
+        state = self.optimizer.state
+        names = {
+            f"{mark}_a": self.optimizer.__dict__, f"{mark}_s": state,
+            f"{mark}_w": list(state.values()), "is_": is_, "values": dict.values,
+            f"{mark}_i": [x for own in state.values() for x in own.values()],
+            "chained": chain.from_iterable,
+        }  # fmt: skip
+        condition = (
+            f"{mark}_a['state'] is {mark}_s and len({mark}_s) == {len(state)} and "
+            f"all(map(is_, {mark}_w, {mark}_s.values())) and "
+            f"all(map(is_, {mark}_i, chained(map(values, {mark}_w))))"
+        )
+        return [(condition, names)]
+
     def gradients_stay(self, changed: set[int]) -> list[tuple[str, dict[str, Any]]]:
         """That parameters without a new gradient (by ``id``) have one, or none, as before."""
         found: list[tuple[str, dict[str, Any]]] = []
@@ -110,6 +139,7 @@ class StepNumbers:
                     found.append((f"{name}[{key!r}] is {value!r}", {}))
                 elif isinstance(value, (int, float)) and key != "lr":
                     found.append((f"({name}[{key!r}] == 0) is {value == 0}", {}))
+        found.extend(self._state_conditions(mark))
         hooks = self.optimizer._hooks
         post = f"tuple({mark}_h['post']) == {tuple(hooks['post'])}" if hooks["post"] else (
             f"not {mark}_h['post']"

@@ -223,6 +223,9 @@ class _Writer:
                 f"v{i}.pos < -1:")  # fmt: skip
             put(f"    v{i} = careful(v{i}, m{i}, {reference in self.written})")
             put(f"    if v{i} is None: return MISS")
+            if isinstance(reference, Held):
+                self.space[f"e{i}"] = reference.tensor._edge
+                put(f"if t{i}._edge is not e{i}: return MISS")
         for gradient in self.capture.gradients:
             i = self.tensors[gradient.target]
             put(f"if (t{i}._grad is None) is {gradient.before}: return MISS")
@@ -290,7 +293,10 @@ class _Writer:
                     given = f"s{order[position]}" if isinstance(reference, Stream) else (
                         f"n{reference.step}[{reference.index}]"
                     )
-                    entries[position] = f"Value({meta}, -1, {given})"
+                    name = f"w{number}_{position}"
+                    put(f"    {name} = new(Value); {name}.meta = {meta}; {name}.pos = -1; "
+                        f"{name}.buffer = {given}")  # fmt: skip
+                    entries[position] = name
                 else:
                     entries[position] = self.value(reference)
             put(f"    values = [{', '.join(entries)}]")

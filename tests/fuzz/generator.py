@@ -31,7 +31,7 @@ REFUSALS = (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError
 
 SHAPES = (
     (), (1,), (3,), (5,), (0,), (2, 3), (3, 4), (4, 1), (1, 4), (4, 4), (0, 3), (2, 3, 4),
-    (3, 1, 4), (2, 1, 3), (1,), (6,), (2, 3, 6, 6), (4, 3, 5, 5), (2, 0, 3), (33,), (17, 9), (4, 64),
+    (3, 1, 4), (2, 1, 3), (1,), (6,), (2, 3, 6, 6), (4, 3, 5, 5), (2, 0, 3), (33,), (17, 9), (4, 64), (300,), (3, 130),
 )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ class Generator:
         if kind < 0.5:
             return self.random.choice(
                 ["step", "(0.5 + 0.25 * step)", "0.1 * step", "(step % 3 - 1)", "(1.0 if step % 2 "
-                 "else 2)", "-step"]
+                 "else 2)", "-step", "(step * 3_000_000_000)", "(inf if step == 2 else 1)"]
             )  # fmt: skip
         return self.random.choice(["2", "0.5", "-1.5", "3", "1", "0", "1e-3", "True", "-2", "1.0"])
 

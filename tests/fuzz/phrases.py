@@ -143,7 +143,7 @@ def write(g: Generator) -> None:
         f"{{0}}[{place}] = {{0}}[{place}].clone() * 0.5", "{0}.clamp_(-2, 2)", "{0}.neg_()",
         f"{{0}}.fill_({g.number()})", "{0}.relu_()", "{0}.masked_fill_({0} > 0.5, 1)",
         "{0}.sigmoid_()", "{0}.exp_().clamp_(max=3)", "{0}.lerp_({1}, 0.3)", "{0}.div_(2)",
-        "{0}.addcmul_({1}, {1}, value=0.5)", "{0}.t_()", "{0}.squeeze_()", "{0}.unsqueeze_(0)",
+        "{0}.addcmul_({1}, {1}, value=0.5)", "{0}.t_()", "{0}.squeeze_()",
         f"{{0}}[{place}] = {{1}}[{place}]", "{0}.abs_().sqrt_()", "{0}.floor_()", "{0} += {1}",
         "{0} *= 0.9", "{0}[-1:] = {0}[:1]", "{0}.round_()", "{0}.logical_not_()", "{0}.tanh_()",
     ]  # fmt: skip
@@ -151,7 +151,7 @@ def write(g: Generator) -> None:
     if (" += " in text or " *= " in text) and text.startswith("{0} "):
         g.assign(text.replace("{0} +=", "{0}.add_(").replace("{0} *=", "{0}.mul_(") + ")", x, y, target=x)
         return
-    if "_()" in text and text in ("{0}.t_()", "{0}.squeeze_()", "{0}.unsqueeze_(0)") and x[0] != "t":
+    if "_()" in text and text in ("{0}.t_()", "{0}.squeeze_()") and x[0] != "t":
         return  # the shape of a leaf would change from step to step
     g.act(
         text, x, y, when=g.random.choice(["", "", "", "", "step % 2", "step != 3"]),
@@ -213,7 +213,7 @@ def rebind(g: Generator) -> None:
     tensor = g.env[x]
     y = g.pick(lambda o: tuple(o.shape) == tuple(tensor.shape) and o.dtype == tensor.dtype) or x
     if x[0] == "a":
-        texts = ["({0} * 0.5 + {1} * 0.25).detach().to({0}.dtype)", "{1}.detach().clone()", "torch.roll({0}, 1)"]
+        texts = ["({0} * 0.5 + {1} * 0.25).detach().to({0}.dtype)", "{1}.detach().clone()", "torch.roll({0}, 1)", "{1}.detach()", "{1}.detach() * 0.5"]
         text = g.random.choice(texts)
     else:
         text = g.random.choice(["{0} * 0.5", "{0} + {1}", "{0}.clone()", "{0}.tanh()", "{0} - step"])
@@ -246,6 +246,6 @@ def made_new(g: Generator) -> None:
             f"torch.zeros({shape})", f"torch.full({shape}, {g.number()})", "torch.arange(6.0)",
             "torch.arange(4) + step", f"torch.ones({shape}, dtype=torch.int64)", "torch.eye(4)",
             "torch.linspace(0, 1, 5)", f"torch.empty({shape}).fill_(step)",
-            "torch.tensor([1.0, 2.0, float(step)])", "torch.tensor(step)",
+            "torch.tensor([1.0, 2.0, float(step)])", "torch.tensor(step)", "torch.arange(3 + step % 2) * 2",
         ])
     )  # fmt: skip

@@ -109,6 +109,8 @@ def choosing(g: Generator) -> None:
             "torch.lerp({0}, {1}, 0.25)", "torch.addcmul({0}, {1}, {1}, value=0.5)", "torch.minimum({0}, {1})",
             f"torch.clamp({{0}}, max={g.number()})", "torch.where({0} == {1}, 1.0, 0.0)",
             "torch.isnan({0} / {1})", "torch.logical_and({0}, {1})", "torch.atan2({0}, {1})",
+            "{0}.masked_fill({1} > 0, -inf).softmax(-1)", "{0}.masked_fill({1} > 1, -inf).exp()",
+            "{0}.masked_fill({1} > 1, inf).amax(-1)", "torch.where({1} > 0, {0}, nan).nan_to_num(2)",
         ]),
         x, y,
     )  # fmt: skip

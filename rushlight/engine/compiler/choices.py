@@ -25,5 +25,9 @@ MEMBERS: Final = 24
 BEGIN_AT: Final = 3
 USE_FROM: Final = 6
 
+#: Runs of other programs after which a program that comes back has not come back often enough: the
+#: last, smaller batch of an epoch stays in the interpreter.
+WINDOW: Final = 256
+
 #: Recorded operations that a program must have to be compiled: a shorter one has nothing to fuse.
 LEAST_NODES: Final = 3

@@ -144,8 +144,9 @@ class Op(Record):
         check: for a compiled operator whose kernel ``may_fail``: the numbers of the inputs that
             decide it and ``check(spec, *attributes) -> function(*those arrays)``, which raises
             what the kernel would raise (``None`` for a missing input; ``None`` instead of a
-            function: it cannot fail with these types). It is called before a compiled program touches anything,
-            so these inputs must come from outside; else the operator stays with its kernel.
+            function: it cannot fail with these types). It is called before a compiled program
+            touches anything, so these inputs must come from outside; else the operator stays with
+            its kernel.
     """
 
     registry: Final[dict[str, Op]] = {}

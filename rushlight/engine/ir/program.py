@@ -51,11 +51,12 @@ class Program:
         roots: results that may lie in the memory of an outside value, with that value's number.
         compiled: its compiled form, once it has one.
         compilation: the compilation under way, or why there will be none.
+        seen: when it was last considered for compilation, in runs of any program.
     """
 
     __slots__ = (
         "compilation", "compiled", "held", "inputs", "keep", "nodes", "overwrites", "owned",
-        "roots", "runs", "size", "steps",
+        "roots", "runs", "seen", "size", "steps",
     )  # fmt: skip
 
     def __init__(self, nodes: list[Node], size: int, held: tuple[bool, ...]) -> None:
@@ -73,6 +74,7 @@ class Program:
         self.steps: list[Any] | None = None
         self.compiled: Any = None
         self.compilation: Any = None
+        self.seen = -(1 << 60)
 
     def __str__(self) -> str:
         lines = [f"inputs {' '.join(f'%{i}' for i in self.inputs)}"]

@@ -20,7 +20,8 @@ class Expr:
             ``const`` (extra: the number), ``cast``, ``where`` (condition, then, otherwise),
             ``load`` (extra: buffer and index), ``scalar`` (extra: number of the kernel's scalar
             argument), ``loop`` (extra: a loop variable, as int64), ``accumulator``, ``bits``
-            (the same bits seen as another type of the same size).
+            (the same bits seen as another type of the same size), ``rounded`` (extra: a half type
+            that a float32 is rounded to).
         args: the operands, all of one type (but for ``where``, ``cast`` and shifts).
         dtype: the type of the result; never a half or complex type.
         extra: what else there is to say.
@@ -185,6 +186,11 @@ def cast(x: Expr, kind: dtype) -> Expr:
 def bits(x: Expr, kind: dtype) -> Expr:
     """The bits of ``x`` seen as another type of the same size."""
     return Expr("bits", (x,), kind)
+
+
+def rounded(x: Expr, kind: dtype) -> Expr:
+    """The float32 ``x`` rounded to the nearest number of a half type, as storing it does."""
+    return Expr("rounded", (x,), x.dtype, kind)
 
 
 def where(condition: Expr, then: Operand, otherwise: Operand) -> Expr:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rushlight.engine.core.dtype import float32, float64
 from rushlight.engine.ir.op import Composite, composite
 from rushlight.engine.ir.samples import ErrorSample, S, t
+from rushlight.engine.ops.recurrent_sequence import (
+    elman_sequence,
+    gru_sequence,
+    lstm_sequence,
+)
 
 _T = ("torch",)
 
@@ -210,11 +216,42 @@ def _step(kind: str) -> Callable[..., Any]:
     return {"LSTM": lstm, "GRU": gru, "RNN_TANH": tanh, "RNN_RELU": relu}[kind]
 
 
+def _whole(x: Any, state: tuple[Any, ...], weights: Sequence[Any]) -> bool:
+    """Whether one operator can do all steps: parts of one floating-point type that fit."""
+    w_ih, w_hh = weights[:2]
+    if x.dtype not in (float32, float64) or not x.numel() or w_hh.dim() != 2:
+        return False
+    rows, size = w_hh.shape
+    fits = tuple(w_ih.shape) == (rows, x.shape[2]) and all(b.shape == (rows,) for b in weights[2:])
+    fits = fits and all(tuple(s.shape) == (x.shape[1], size) for s in state)
+    return fits and all(part.dtype is x.dtype for part in (*state, *weights))
+
+
+def _sequence(
+    x: Any, state: tuple[Any, ...], weights: Sequence[Any], kind: str, reverse: bool
+) -> tuple[Any, tuple[Any, ...]]:
+    """All steps of one layer in one direction."""
+    w_ih, w_hh, *biases = weights
+    linear, last = _function("nn.functional.linear"), 0 if reverse else -1
+    if kind == "GRU":
+        b_ih, b_hh = biases or (None, None)
+        y = gru_sequence(linear(x, w_ih, b_ih), *state, w_hh, b_hh, reverse=reverse)[0]
+        return y, (y[last],)
+    gates = linear(x, w_ih, biases[0] + biases[1] if biases else None)
+    if kind == "LSTM":
+        y, cells, _ = lstm_sequence(gates, *state, w_hh, reverse=reverse)
+        return y, (y[last], cells[last])
+    y = elman_sequence(gates, *state, w_hh, relu=kind == "RNN_RELU", reverse=reverse)
+    return y, (y[last],)
+
+
 def _direction(
     x: Any, state: tuple[Any, ...], weights: Sequence[Any], kind: str, reverse: bool,
     lengths: Sequence[int] | None, projection: Any = None,
 ) -> tuple[Any, tuple[Any, ...]]:  # fmt: skip
     """One layer in one direction over (T, N, I); ``lengths`` fall from the longest sample on."""
+    if lengths is None and projection is None and _whole(x, state, weights):
+        return _sequence(x, state, weights, kind, reverse)
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases if biases else (None, None)
     gates = _function("nn.functional.linear")(x, w_ih, b_ih)

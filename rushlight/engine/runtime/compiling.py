@@ -12,23 +12,22 @@ from rushlight.engine.compiler.pipeline import compile_program
 from rushlight.engine.core import log
 from rushlight.engine.core.config import config
 from rushlight.engine.ir.program import Program
+from rushlight.engine.runtime.cache import counters
 from rushlight.engine.runtime.compiled import CompiledProgram, segments_of
 
 
 class Compilation:
     """A compilation under way; ``result`` waits for it.
 
-    It runs on a thread of its own. In a forked child, where that thread is missing, whoever waits
-    does the work.
+    It runs on a thread of its own.
     """
 
-    __slots__ = ("_error", "_process", "_program", "_result", "_thread")
+    __slots__ = ("_error", "_program", "_result", "_thread")
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._result: CompiledProgram | None = None
         self._error: BaseException | None = None
-        self._process = os.getpid()
         self._thread = threading.Thread(target=self._work, name="rushlight-compile", daemon=True)
         self._thread.start()
 
@@ -45,10 +44,7 @@ class Compilation:
         Raises:
             Uncompilable: the interpreter has to run it.
         """
-        if os.getpid() == self._process:
-            self._thread.join()
-        elif self._result is None and self._error is None:
-            self._work()
+        self._thread.join()
         if self._error is not None:
             raise self._error
         assert self._result is not None
@@ -62,18 +58,26 @@ class Thresholds:
         begin: the run at which compilation begins on its own thread.
         use: the run from which on the compiled form runs.
         nodes: the operations a program must have.
+        patient: whether it must have come back soon.
     """
 
-    __slots__ = ("begin", "nodes", "use")
+    __slots__ = ("begin", "nodes", "patient", "use")
 
     def __init__(self) -> None:
         wanted = config.compile_from
         self.use = choices.USE_FROM if wanted is None else wanted - 1
         self.begin = min(choices.BEGIN_AT, self.use)
         self.nodes = choices.LEAST_NODES if wanted is None else 1
+        self.patient = wanted is None
+
+    def never(self) -> None:
+        """Compile nothing any more: in a forked child, where LLVM's locks may be held for good."""
+        self.begin = self.use = 1 << 60
 
 
 thresholds = Thresholds()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=thresholds.never)
 
 
 def _worthwhile(program: Program) -> bool:
@@ -91,6 +95,9 @@ def consider(program: Program) -> CompiledProgram | None:
     if state is None:
         if not config.compiler or not _worthwhile(program):
             program.compilation = REFUSED
+            return None
+        before, program.seen = program.seen, counters.runs
+        if thresholds.patient and counters.runs - before > choices.WINDOW:
             return None
         state = program.compilation = Compilation(program)
     if program.runs < thresholds.use:

@@ -156,11 +156,13 @@ class _Column:
         )
 
     def values(self) -> list[Value] | None:
-        """The newest values, ``None`` if a tensor has got another storage."""
+        """The newest values, ``None`` if a tensor has got another storage or only some have one."""
         if not all(map(is_, self.storages, [tensor._alias for tensor in self.tensors])):
             return None
         if self.alone:
             return [tensor._value for tensor in self.tensors]
+        if None in self.storages:
+            return None
         return [storage.value for storage in self.storages]
 
     def assign(self, values: Sequence[Value]) -> None:

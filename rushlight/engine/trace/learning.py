@@ -81,7 +81,7 @@ class Learner:
 
     def see(self, node: Any) -> None:
         """Take down a node before it is visited."""
-        if node.hooks or node.post_hooks:
+        if node.post_hooks or (node.hooks and any(node.hooks.values())):
             self.plain = False
         elif node.__class__ is AccumulateGrad:
             leaf = node.variable

@@ -97,7 +97,7 @@ def remember(passes: Passes, memo: Memo) -> None:
     """Keep a memo; the states that got theirs long ago give it up."""
     if not passes.memos:
         _with_memos.append(passes)
-        if len(_with_memos) > MAX_STATES:
+        while len(_with_memos) > MAX_STATES:
             _with_memos.popleft().memos.clear()
     if len(passes.memos) < PER_STATE:
         passes.memos.append(memo)
@@ -180,7 +180,7 @@ def _leaves(memo: Memo, nodes: list[Any]) -> list[Any] | None:
         for leaf, node in zip(leaves, ends, strict=True):
             if leaf._grad is not None or leaf._post_accumulate_hooks:
                 return None
-            if node.hooks or node.post_hooks:
+            if node.post_hooks or (node.hooks and any(node.hooks.values())):
                 return None
     except (AttributeError, TypeError):
         return None  # no leaf, one that is gone, or does without gradients now

@@ -38,7 +38,9 @@ def _neutral(accumulator: Accumulator) -> np.ndarray:
 class KernelRun:
     """One run of a kernel on flat arrays."""
 
-    def __init__(self, kernel: Kernel, arrays: Sequence[np.ndarray], numbers: Sequence[Any]) -> None:
+    def __init__(
+        self, kernel: Kernel, arrays: Sequence[np.ndarray], numbers: Sequence[Any]
+    ) -> None:
         self.arrays = {id(b): a for b, a in zip(kernel.buffers, arrays, strict=True)}
         self.numbers = numbers
         self.loops: dict[int, int] = {}

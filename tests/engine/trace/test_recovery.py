@@ -372,8 +372,9 @@ def test_interruptions_anywhere_lose_nothing() -> None:
 
     disturber = threading.Thread(target=disturb)
     steps = interruptions = 0
-    disturber.start()
-    try:
+
+    def train() -> None:
+        nonlocal steps, interruptions
         while interruptions < 100:
             try:
                 optimizer.zero_grad()
@@ -383,6 +384,14 @@ def test_interruptions_anywhere_lose_nothing() -> None:
                 steps += 1
             except KeyboardInterrupt:
                 interruptions += 1
+
+    disturber.start()
+    try:
+        while interruptions < 100:
+            try:
+                train()
+            except KeyboardInterrupt:  # it came between two steps
+                continue
     finally:
         while disturber.is_alive():
             try:

@@ -18,6 +18,7 @@ from rushlight.engine.backends.cpu.onednn_convolution import (
 )
 from rushlight.engine.backends.cpu.onednn_prepared import Port
 from rushlight.engine.backends.cpu.onednn_primitive import (
+    FUNCTIONS,
     Description,
     any_layout,
     attributes_for,
@@ -25,8 +26,10 @@ from rushlight.engine.backends.cpu.onednn_primitive import (
     contiguous_strides,
     strided,
 )
+from rushlight.engine.backends.cpu.primitives_columns import Columns, pays
 from rushlight.engine.backends.cpu.primitives_recipe import (
     SINGLE,
+    Assembled,
     Epilogue,
     Part,
     Recipe,
@@ -119,6 +122,9 @@ def _recipe(
         ports: the arrays, for a layout inside.
     """
     geometry.check()
+    found = _as_product(geometry, direction, bias, parts, epilogue)
+    if found is not None:
+        return found
     images = [meta for _, meta in (parts[0][0], *parts[0][1:2], parts[1][0])]
     images = [m for m in images if tuple(m.shape) in (geometry.x_shape, geometry.y_shape)]
     chosen = choose_layout(geometry, direction)
@@ -139,6 +145,36 @@ def _recipe(
             continue
         return made
     raise AssertionError("unreachable")
+
+
+def _as_product(
+    geometry: Geometry,
+    direction: str,
+    bias: bool,
+    parts: tuple[list[Part], list[Part]],
+    epilogue: Epilogue,
+) -> Recipe | None:
+    """The convolution as a product, if that pays."""
+    simple = all(step[0] in FUNCTIONS or step[0] == "scale" for step in epilogue)
+    if not pays(geometry, direction) or not simple or (bias and direction != FORWARD):
+        return None
+    inputs, outputs = parts
+    first, second, result = inputs[0][1], inputs[1][1], outputs[0][1]
+    image, pixels, weights = {
+        FORWARD: (first, result, second),
+        BACKWARD_DATA: (result, first, second),
+        BACKWARD_WEIGHTS: (first, second, result),
+    }[direction]
+    if bias and inputs[2][1].strides != (1,):
+        return None
+    try:
+        made = Columns(geometry, image, pixels, weights)
+        return Assembled(
+            lambda count: made.assemble(direction, bias, epilogue, count),
+            inputs, outputs, geometry.microseconds,
+        )  # fmt: skip
+    except onednn.Unsupported:
+        return None
 
 
 def forward_recipe(
@@ -177,9 +213,7 @@ def input_grad_recipe(
     grad, weight = _meta(spec, 0), _meta(spec, 1)
     if epilogue:
         raise onednn.Unsupported("nothing can follow an input gradient")
-    g = Geometry(
-        tuple(shape), tuple(weight.shape), stride, padding, dilation, groups, SINGLE
-    )
+    g = Geometry(tuple(shape), tuple(weight.shape), stride, padding, dilation, groups, SINGLE)
 
     def ports(layout: str) -> list[Port]:
         return [

@@ -126,7 +126,7 @@ def prefers_gemm(a: Operand, b: Operand) -> bool:
     return m == 1 or (m <= 64 and n % 256 == 0 and k >= 128)
 
 
-def _descriptions(
+def descriptions(
     arguments: tuple[Descriptor | None, ...], steps: Epilogue, gemm: bool
 ) -> Callable[[], Description]:
     """Makes the description of a product, with oneDNN's older code if that is better."""
@@ -239,7 +239,7 @@ class _Product:
         ports.append(Port(onednn.DST, out.shape, SINGLE, output=True, descriptor=result))
         gemm = len(y.shape) == 2 and prefers_gemm(a, b)
         factors = (seen[1], seen[0]) if swapped else (seen[0], seen[1])
-        describe = _descriptions((*factors, bias, result), steps, gemm)
+        describe = descriptions((*factors, bias, result), steps, gemm)
         cost = self._microseconds()
         made = Recipe(describe, ports, inputs, [(0, out)], cost, split(self.steps)[1])
         made.describe()

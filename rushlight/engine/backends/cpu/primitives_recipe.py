@@ -10,6 +10,7 @@ import numpy as np
 from rushlight.engine.backends.cpu import threads
 from rushlight.engine.backends.cpu.onednn_prepared import Kernel, Port
 from rushlight.engine.backends.cpu.onednn_primitive import Description, thread_count
+from rushlight.engine.backends.cpu.primitives_assembly import Assembly
 from rushlight.engine.core.dtype import float32
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Spec
@@ -67,6 +68,42 @@ class Recipe:
                 self._known = count, self._describe()
         return self._known[1]
 
+    def build(self) -> Kernel | Assembly:
+        """The primitive with new memory objects."""
+        return Kernel(self.describe, self.ports, self.threads)
+
+
+class Assembled(Recipe):
+    """A recipe for several primitives.
+
+    Args:
+        assemble: makes them for a number of threads.
+    """
+
+    __slots__ = ("_assemble", "_spare")
+
+    def __init__(
+        self,
+        assemble: Callable[[int], Assembly],
+        inputs: Sequence[Part],
+        outputs: Sequence[Part],
+        microseconds: float,
+    ) -> None:
+        super().__init__(_none, (), inputs, outputs, microseconds)
+        self._assemble = assemble
+        self._spare: Assembly | None = self.build()
+
+    def build(self) -> Assembly:
+        spare, self._spare = getattr(self, "_spare", None), None
+        if spare is not None and spare.threads == self.threads:
+            return spare
+        with thread_count(self.threads):
+            return self._assemble(self.threads)
+
+
+def _none() -> Description:
+    raise AssertionError("several primitives have no description")
+
 
 class Primitive:
     """A primitive with memory objects of its own, for one place in one compiled program.
@@ -83,19 +120,18 @@ class Primitive:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._prepared: Kernel | None = None
+        self._prepared: Kernel | Assembly | None = None
         self.inputs = recipe.inputs
         self.outputs = recipe.outputs
         self.microseconds = recipe.microseconds
         self.accumulates = recipe.accumulates
 
     @property
-    def prepared(self) -> Kernel:
+    def prepared(self) -> Kernel | Assembly:
         """What native code needs: executions, handles, internal memories; made when asked for."""
         if self._prepared is None:
-            recipe = self._recipe
             with threads.lock:
-                self._prepared = Kernel(recipe.describe, recipe.ports, recipe.threads)
+                self._prepared = self._recipe.build()
         return self._prepared
 
     @property

@@ -6,14 +6,14 @@ the parallel loop, and one for the turns ``begin`` to ``end`` of that loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from rushlight.engine.backends.cpu.llvm.library import Shared
 from rushlight.engine.backends.cpu.llvm.scalar import FLAGS, Scalars
 from rushlight.engine.backends.cpu.llvm.writer import Writer, literal, register_type
-from rushlight.engine.core.dtype import BOOL, FLOATING, dtype
+from rushlight.engine.core.dtype import BOOL, FLOATING, dtype, float32
 from rushlight.engine.ir.loops import (
     Accumulator,
     Declare,
@@ -23,7 +23,7 @@ from rushlight.engine.ir.loops import (
     Statement,
     Store,
 )
-from rushlight.engine.ir.scalar import Expr
+from rushlight.engine.ir.scalar import Expr, walk
 
 #: Sums may be taken in another order, so that several are under way at once.
 REDUCTION_FLAGS: Final = "reassoc contract "
@@ -32,6 +32,10 @@ REDUCTION_FLAGS: Final = "reassoc contract "
 #: written out: the loop around them can be vectorised then. A window of a pooling is such a loop.
 SHORT: Final = 8
 FEW: Final = 32
+
+#: Terms of a float32 sum that are added up apart from those before: about 64 go into one register,
+#: and rounding errors grow with the number of terms in one sum.
+BLOCK: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,43 @@ def _statements_done(body: Sequence[Statement]) -> float:
         else:
             return float("inf")
     return total
+
+
+def _sums(body: Sequence[Statement]) -> dict[Accumulator, float]:
+    """The float32 sums that are begun outside, and how many terms each turn adds to them."""
+    found: dict[Accumulator, float] = {}
+    inside: set[Accumulator] = set()
+    for item in body:
+        if isinstance(item, Declare):
+            inside.add(item.accumulator)
+        elif isinstance(item, Reduce):
+            if item.accumulator.op == "add" and item.accumulator.dtype is float32:
+                found[item.accumulator] = found.get(item.accumulator, 0.0) + 1
+        elif isinstance(item, For):
+            size = item.loop.size if isinstance(item.loop.size, int) else float("inf")
+            for accumulator, terms in _sums(item.body).items():
+                found[accumulator] = found.get(accumulator, 0.0) + size * terms
+    return {a: terms for a, terms in found.items() if a not in inside}
+
+
+def _read(body: Sequence[Statement]) -> set[Accumulator]:
+    """The accumulators whose value is used."""
+    found: set[Accumulator] = set()
+
+    def visit(expr: Expr) -> None:
+        if expr.op == "accumulator":
+            found.add(expr.extra)
+        elif expr.op == "load":
+            walk([part for part, _ in expr.extra[1].dynamic], visit)
+
+    for item in body:
+        if isinstance(item, For):
+            found |= _read(item.body)
+        elif isinstance(item, Store):
+            walk([item.value, *(part for part, _ in item.index.dynamic)], visit)
+        elif isinstance(item, Reduce):
+            walk([item.value], visit)
+    return found
 
 
 def parallel_loop(kernel: Kernel) -> For | None:
@@ -231,7 +272,11 @@ class KernelWriter:
                 for turn in range(size):
                     self._turn(item, str(turn))
                 return
-            self._turns(item, begin, str(size))
+            block = self._block(item)
+            if block < size:
+                self._blocks(item, size, block)
+            else:
+                self._turns(item, begin, str(size))
             return
         writer = self.writer
         if not end:
@@ -245,6 +290,51 @@ class KernelWriter:
         writer.line(f"br label %{after}")
         writer.begin(after)
 
+    def _block(self, item: For) -> int:
+        """How many turns of a loop add up to `BLOCK` terms of a sum; all turns if none need be
+        kept apart."""
+        size = item.loop.size
+        assert isinstance(size, int)
+        terms = max(_sums(item.body).values(), default=0.0)
+        if terms * size < 2 * BLOCK or terms > BLOCK / 2:  # few, or kept apart further inside
+            return size
+        if _sums(item.body).keys() & _read(item.body):  # a sum that is used while it grows
+            return size
+        return int(BLOCK / terms)
+
+    def _blocks(self, item: For, size: int, block: int) -> None:
+        """A loop in blocks of turns, each with sums of its own, which are added up in float64."""
+        writer, places = self.writer, self.scalars.accumulators
+        outer = {a: (places[a], writer.variable("double")) for a in _sums(item.body)}
+        least = self.scalars.shared.declare("llvm.smin.i64", "i64", "i64", "i64")
+        for place, wide in outer.values():
+            writer.line(f"store double {self._widened(place)}, ptr {wide}")
+
+        def one(number: str) -> None:
+            for a in outer:
+                places.pop(a)
+                self._declare(a)
+            begin = writer.value(f"mul nuw nsw i64 {number}, {block}")
+            stop = writer.value(f"add nuw nsw i64 {begin}, {block}")
+            end = writer.value(f"call i64 {least}(i64 {stop}, i64 {size})")
+            self._turns(item, begin, end)
+            for a, (_, wide) in outer.items():
+                before = writer.value(f"load double, ptr {wide}")
+                total = writer.value(f"fadd double {before}, {self._widened(places[a])}")
+                writer.line(f"store double {total}, ptr {wide}")
+
+        self._repeat("0", str(-(-size // block)), one)
+        for a, (place, wide) in outer.items():
+            places[a] = place
+            total = writer.value(f"load double, ptr {wide}")
+            narrow = writer.value(f"fptrunc double {total} to float")
+            writer.line(f"store float {narrow}, ptr {place}")
+
+    def _widened(self, place: str) -> str:
+        """A float32 in memory as float64."""
+        narrow = self.writer.value(f"load float, ptr {place}")
+        return self.writer.value(f"fpext float {narrow} to double")
+
     def _turn(self, item: For, register: str) -> None:
         self.scalars.loops[item.loop] = register
         self.scalars.enter()
@@ -254,6 +344,9 @@ class KernelWriter:
 
     def _turns(self, item: For, begin: str, end: str) -> None:
         """A loop that runs at least once."""
+        self._repeat(begin, end, lambda register: self._turn(item, register))
+
+    def _repeat(self, begin: str, end: str, body: Callable[[str], None]) -> None:
         writer = self.writer
         before = writer.block
         head, after = writer.name("loop"), writer.name("done")
@@ -262,7 +355,7 @@ class KernelWriter:
         variable, following = f"%{writer.name('i')}", f"%{writer.name('n')}"
         phi = writer.reserve()
         self._inside += 1
-        self._turn(item, variable)
+        body(variable)
         self._inside -= 1
         writer.line(f"{following} = add nuw nsw i64 {variable}, 1")
         last = writer.value(f"icmp eq i64 {following}, {end}")

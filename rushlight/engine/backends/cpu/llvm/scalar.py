@@ -60,6 +60,7 @@ class Scalars:
             "scalar": self._number,
             "loop": lambda e: self.loops[e.extra],
             "bits": self._bits,
+            "rounded": self._rounded,
         }
 
     # scopes ------------------------------------------------------------------------------------
@@ -147,12 +148,8 @@ class Scalars:
         raw = self.writer.value(f"load {memory_type(kind)}, ptr {place}, align {size}")
         if kind.category == BOOL:
             return self.writer.value(f"icmp ne i8 {raw}, 0")
-        if kind.name == "float16":
-            return self.writer.value(f"fpext half {raw} to float")
-        if kind.name == "bfloat16":
-            wide = self.writer.value(f"zext i16 {raw} to i32")
-            high = self.writer.value(f"shl i32 {wide}, 16")
-            return self.writer.value(f"bitcast i32 {high} to float")
+        if kind.name in ("float16", "bfloat16"):
+            return self._from_half(raw, kind)
         return raw
 
     def store(self, buffer: Buffer, index: Index, register: str) -> None:
@@ -167,6 +164,23 @@ class Scalars:
             register = self._to_bfloat16(register)
         size = kind.itemsize
         self.writer.line(f"store {memory_type(kind)} {register}, ptr {place}, align {size}")
+
+    def _rounded(self, expr: Expr) -> str:
+        """What storing a float32 in a half type and loading it again gives."""
+        register, kind = self._get(expr.args[0]), expr.extra
+        if kind.name == "float16":
+            register = self.writer.value(f"fptrunc float {register} to half")
+        else:
+            register = self._to_bfloat16(register)
+        return self._from_half(register, kind)
+
+    def _from_half(self, register: str, kind: dtype) -> str:
+        """A half type as it is in memory, as float32."""
+        if kind.name == "float16":
+            return self.writer.value(f"fpext half {register} to float")
+        wide = self.writer.value(f"zext i16 {register} to i32")
+        high = self.writer.value(f"shl i32 {wide}, 16")
+        return self.writer.value(f"bitcast i32 {high} to float")
 
     def _to_bfloat16(self, register: str) -> str:
         """Round to nearest, ties to even. The processor's own instruction loses subnormals."""

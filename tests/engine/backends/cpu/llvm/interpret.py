@@ -114,6 +114,8 @@ class Interpreter:
         args = [self.value(arg, known) for arg in expr.args]
         if expr.op == "cast":
             return converted(args[0], expr.dtype)
+        if expr.op == "rounded":
+            return kind(expr.extra.numpy.type(args[0]))
         if expr.op == "where":
             return args[1] if args[0] else args[2]
         if expr.op == "bits":

@@ -350,3 +350,57 @@ def test_parallel_loops_of_a_size_known_at_run_time(two_threads: None, size: int
     kernel = Kernel("k", [x, y], [y], [int64, float64], body)
     arrays = [random.random(5000, np.float32), np.zeros(5000, np.float32)]
     both(kernel, arrays, [size, 1.5], 1e-6, count=2)
+
+
+# long sums -------------------------------------------------------------------------------------
+
+
+def exact_sum(x: np.ndarray) -> float:
+    return float(x.astype(np.float64).sum())
+
+
+@pytest.mark.parametrize("size", [16383, 16384, 16385, 100_003, 1_000_000])
+def test_long_sums_are_as_exact_as_short_ones(size: int) -> None:
+    x, y, i = Buffer(float32), Buffer(float32), Loop(size)
+    a, b, most = Accumulator("add", float32), Accumulator("add", float32), Accumulator(
+        "maximum", float32
+    )
+    element = load(x, flat(i))
+    body: list[Statement] = [
+        Declare(a), Declare(b), Declare(most),
+        For(i, [Reduce(a, element), Reduce(b, element * element), Reduce(most, element)]),
+        Store(y, Index(0), a.read()), Store(y, Index(1), b.read()), Store(y, Index(2), most.read()),
+    ]  # fmt: skip
+    given, out = random.random(size, np.float32), np.zeros(3, np.float32)
+    Native(Kernel("k", [x, y], [y], [], body), [given, out])()
+    wanted = [exact_sum(given), exact_sum(given.astype(np.float64) ** 2), given.max()]
+    np.testing.assert_allclose(out, wanted, 3e-7)
+
+
+@pytest.mark.parametrize("rows, width", [(100_000, 10), (1000, 1000), (7, 100_000), (20_000, 9)])
+def test_long_sums_over_nested_loops(rows: int, width: int) -> None:
+    x, y, i, j = Buffer(float32), Buffer(float32), Loop(rows), Loop(width)
+    a = Accumulator("add", float32)
+    body: list[Statement] = [
+        Declare(a), For(i, [For(j, [Reduce(a, load(x, row(i, j, width)))])]),
+        Store(y, Index(0), a.read()),
+    ]  # fmt: skip
+    given, out = random.random((rows, width), np.float32), np.zeros(1, np.float32)
+    Native(Kernel("k", [x, y], [y], [], body), [given, out])()
+    np.testing.assert_allclose(out, exact_sum(given), 3e-7)
+
+
+def test_long_running_sums() -> None:
+    size = 20_000
+    x, y, i = Buffer(float32), Buffer(float32), Loop(size)
+    a, b = Accumulator("add", float32), Accumulator("add", float32)
+    body: list[Statement] = [
+        Declare(a), Declare(b),
+        For(i, [Reduce(a, load(x, flat(i))), Store(y, flat(i), a.read()),
+                Reduce(b, load(x, flat(i)))]),
+        Store(y, Index(0), b.read()),
+    ]  # fmt: skip
+    given, out = random.random(size, np.float32), np.zeros(size, np.float32)
+    Native(Kernel("k", [x, y], [y], [], body), [given, out])()
+    np.testing.assert_allclose(out[1:], np.cumsum(given.astype(np.float64))[1:], 1e-5)
+    np.testing.assert_allclose(out[0], exact_sum(given), 1e-5)

@@ -221,6 +221,16 @@ def test_half_types_round_to_nearest_even(kind: dtype) -> None:
         )
 
 
+@pytest.mark.parametrize("kind", [float16, bfloat16], ids=str)
+def test_rounding_to_a_half_type_in_registers(kind: dtype) -> None:
+    x = awkward(float32)
+    with np.errstate(all="ignore"):
+        wanted = x.astype(kind.numpy).astype(np.float32)
+    equal(compute(lambda a: scalar.rounded(a, kind), [float32], [x], float32), wanted)
+    stays = compute(lambda a: a.eq(scalar.rounded(a, kind)), [float32], [x], bool_)
+    equal(stays, x == wanted)
+
+
 def test_half_types_are_computed_with_as_float32() -> None:
     x = np.array([1.0, 3e4, 1 / 3], np.float16)
     equal(compute(lambda a: a * 3.0 / 3.0, [float16], [x], float16), x)
