@@ -9,11 +9,23 @@ Note: when a call may be replayed
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from rushlight.compiler.recorded import (
+    Bound,
+    Capture,
+    Constant,
+    Made,
+    NewGradient,
+    NodeTemplate,
+    Parts,
+    Same,
+    Write,
+)
 from rushlight.compiler.references import (
     Argument,
     Fixed,
@@ -33,91 +45,6 @@ from rushlight.engine.ir.graph import Value
 from rushlight.engine.ir.program import Program
 from rushlight.engine.runtime import misses
 from rushlight.engine.trace.gradient_node import GradNode
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A program, and for each of its inputs where it comes from."""
-
-    program: Program
-    inputs: tuple[tuple[int, Reference], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A tensor that holds another value after the call; ``versions``: how often it was written."""
-
-    target: Reference
-    value: Reference
-    versions: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewGradient:
-    """A tensor whose ``grad`` is another after the call; no value: it is ``None``."""
-
-    target: Reference
-    before: bool
-    value: Reference | None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeTemplate:
-    """A node of the autograd graph that the call leaves behind.
-
-    ``edges`` are ``None``, or (number of the node, output), or (tensor it leads to, ``None``).
-    """
-
-    kind: type[GradNode]
-    spec: Any
-    plan: Any
-    edges: tuple[Any, ...]
-    saved: tuple[Reference | None, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A tensor among the results; ``edge`` is (number of its node, output)."""
-
-    value: Reference
-    edge: tuple[int, int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Same:
-    """A tensor among the results that existed before the call."""
-
-    tensor: Reference
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A tuple, list, dictionary (then with keys) or named tuple among the results."""
-
-    kind: type
-    items: tuple[Any, ...]
-    keys: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """Something among the results that is no tensor."""
-
-    kind: type
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """Everything a replay needs, comparable with that of another call."""
-
-    programs: tuple[Bound, ...]
-    writes: tuple[Write, ...]
-    gradients: tuple[NewGradient, ...]
-    nodes: tuple[NodeTemplate, ...]
-    result: Any
-    streams: tuple[tuple[tuple[int, Stream], ...], ...]  #: of each segment, with their positions
-    steps: tuple[tuple[int, int, int], ...]  #: optimizers by ``id``, how many numbers, segment
 
 
 @dataclass(eq=False)
@@ -324,7 +251,24 @@ class Analysis:
         for storage, before, version, lookers in self.tensors.storages.values():
             if storage.value is not before:
                 writes.append(self._write_storage(storage, version, lookers))
+        order = self._order()
+        writes.sort(key=lambda write: order(write.target))
+        gradients.sort(key=lambda gradient: order(gradient.target))
         return writes, gradients
+
+    def _order(self) -> Callable[[Reference], tuple[int, int]]:
+        """The order of effects, the same at every call: arguments, then along the ways."""
+        places = {identity: number for number, identity in enumerate(self.world.ways)}
+
+        def order(reference: Reference) -> tuple[int, int]:
+            if isinstance(reference, Argument):
+                return 0, reference.index
+            if isinstance(reference, Held):
+                return 1, places[id(reference.tensor)]
+            assert isinstance(reference, GradientOf)
+            return 2 + order(reference.of)[0], order(reference.of)[1]
+
+        return order
 
     def _write(self, tensor: Any, value: Value, versions: int) -> Write:
         found = self.reference(value)

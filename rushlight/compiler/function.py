@@ -8,7 +8,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from rushlight.compiler.capture import Analysis, Capture
+from rushlight.compiler.capture import Analysis
+from rushlight.compiler.recorded import Capture
 from rushlight.compiler.references import Argument, UnsupportedError
 from rushlight.compiler.replay import MISS, make_replay
 from rushlight.compiler.signature import Signature

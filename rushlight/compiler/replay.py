@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.compiler.capture import Capture, Constant, Made, Parts, Same
 from rushlight.compiler.optimizers import StepNumbers
+from rushlight.compiler.recorded import Capture, Constant, Made, Parts, Same
 from rushlight.compiler.references import (
     Argument,
     Fixed,

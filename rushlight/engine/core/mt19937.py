@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -48,6 +49,9 @@ STATE_SIZE: Final = _STATE.itemsize
 #: Up to this many draws, NumPy's raw call costs less than its array call.
 _FEW_DRAWS: Final = 256
 
+#: Up to this many, generated code is not worth asking for two addresses.
+_FEW_NATIVE: Final = 64
+
 #: Reservations that may stand unread before their places in the stream are fixed one by one.
 _MANY_PENDING: Final = 1024
 
@@ -75,6 +79,15 @@ def _join(raw: Draws32) -> Draws64:
     joined <<= np.uint64(32)
     joined |= raw[1::2]
     return joined
+
+
+class _Native:
+    """``fill(address of NumPy's state, array)`` in generated code, once a backend has made it."""
+
+    fill: Callable[[int, Draws32], None] | None = None
+
+
+native = _Native()
 
 
 def _draw(bits: np.random.MT19937, random: np.random.RandomState, count: int) -> Draws32:
@@ -182,7 +195,7 @@ class Engine:
     """
 
     __slots__ = (
-        "_bits", "_drawn", "_pending", "_random", "_seed", "_stale", "double_normal",
+        "_address", "_bits", "_drawn", "_pending", "_random", "_seed", "_stale", "double_normal",
         "float_normal", "lock",
     )  # fmt: skip
 
@@ -192,6 +205,7 @@ class Engine:
         self.double_normal: float | None = None
         self.float_normal: float | None = None
         self._bits: np.random.MT19937 | None = None
+        self._address = 0  # of the state of `_bits`, once generated code has asked for it
         self._random: np.random.RandomState | None = None
         self._stale = True  # the twister still has to be filled from the seed
         self._drawn = False  # PyTorch's state bytes tell a fresh seed from a used-up block
@@ -358,6 +372,12 @@ class Engine:
             return np.empty(0, np.uint32)
         bits, random = self._ready()
         self._drawn = True
+        if native.fill is not None and count > _FEW_NATIVE:
+            if not self._address:
+                self._address = bits.ctypes.state_address
+            made = np.empty(count, np.uint32)
+            native.fill(self._address, made)
+            return made
         return _draw(bits, random, count)
 
     def _pass_over(self, count: int) -> None:

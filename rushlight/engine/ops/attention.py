@@ -340,13 +340,9 @@ def multi_head_attention_forward(
     (length, batch, width), source = query.shape, key.shape[0]
     q, k, v, extra = _split_heads(q, k, v, num_heads, bias_k, bias_v, add_zero_attn)
     mask = _merge_masks(attn_mask, padding, batch, num_heads, length, source, extra)
-    dropout_p = dropout_p if training else 0.0
-    if need_weights:
-        y, weights = _attend(q, k, v, mask, dropout_p)
-        y = y.transpose(0, 1).contiguous().view(length * batch, width)
-    else:
-        y, weights = _attend_only(q, k, v, mask, dropout_p, (batch, num_heads)), None
-        y = y.permute(2, 0, 1, 3).contiguous().view(length * batch, width)
+    attend = _attend if need_weights else _attend_only
+    y, weights = attend(q, k, v, mask, dropout_p if training else 0.0, batch)
+    y = y.contiguous().view(length * batch, width)
     y = _function("nn.functional.linear")(y, out_proj_weight, out_proj_bias)
     y = y.view(length, batch, y.shape[1])
     if weights is not None:
@@ -387,19 +383,23 @@ def _split_heads(
 
 
 def _attend_only(
-    q: Any, k: Any, v: Any, mask: Any, dropout_p: float, lead: tuple[int, int]
-) -> Any:
-    """What (N * heads, ..., E / heads) attend to, as (N, heads, L, E / heads)."""
+    q: Any, k: Any, v: Any, mask: Any, dropout_p: float, batch: int
+) -> tuple[Any, None]:
+    """What (N * heads, ..., E / heads) attend to, as (L, N, heads, E / heads)."""
+    lead = (batch, q.shape[0] // batch) if batch else (0, 1)
     q, k, v = (x.view(*lead, *x.shape[1:]) for x in (q, k, v))
     if mask is not None:
         one = mask.shape[0] == 1
         mask = mask.unsqueeze(0) if one else mask.view(*lead, *mask.shape[1:])
-    return scaled_dot_product_attention(q, k, v, mask, dropout_p)
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p).permute(2, 0, 1, 3), None
 
 
-def _attend(q: Any, k: Any, v: Any, mask: Any, dropout_p: float) -> tuple[Any, Any]:
+def _attend(
+    q: Any, k: Any, v: Any, mask: Any, dropout_p: float, batch: int
+) -> tuple[Any, Any]:
+    """The same as (L, N * heads, E / heads), and the weights."""
     scores = (q * math.sqrt(1.0 / q.shape[-1])) @ k.transpose(-2, -1)
     weights = (scores if mask is None else scores + mask).softmax(-1)
     if dropout_p > 0.0:
         weights = _function("nn.functional.dropout")(weights, dropout_p)
-    return weights @ v, weights
+    return (weights @ v).transpose(0, 1), weights

@@ -178,7 +178,15 @@ class RowRule:
                 continue
             place = size + slot if slot >= 0 else size + spare - 2 - slot
             second = inputs[1] if len(inputs) == 2 else -1
+            kernel = _INTO.get(kernel, kernel)
             self.pieces.append((kernel, None, inputs[0], second, place, result))
+
+
+#: NumPy wants the place of the result by name where a third operand could be meant.
+_INTO: dict[Any, Callable[..., Any]] = {
+    np.maximum: lambda x, y, out: np.maximum(x, y, out=out),
+    np.minimum: lambda x, y, out: np.minimum(x, y, out=out),
+}
 
 
 def _on_numbers(spec: Spec) -> Callable[..., Any]:

@@ -12,17 +12,12 @@ from rushlight.engine.ir.op import MAX_SPECS, Composite, composite
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
 from rushlight.engine.ops.activation_smooth import logsigmoid
 from rushlight.engine.ops.loss import MEAN, NONE, SUM
-from rushlight.engine.ops.loss_class import (
-    check_targets,
-    multi_margin_op,
-    multilabel_margin_op,
-    nll_loss2d_op,
-    nll_loss_op,
-)
+from rushlight.engine.ops.loss_class import multi_margin_op, multilabel_margin_op
 from rushlight.engine.ops.loss_functions import (
     reduce_loss,
     reduction_of,
 )
+from rushlight.engine.ops.loss_nll import check_targets, nll_loss2d_op, nll_loss_op
 from rushlight.engine.ops.softmax import log_softmax as log_softmax_op
 
 _F = ("nn.functional",)

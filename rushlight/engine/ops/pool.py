@@ -22,6 +22,7 @@ from rushlight.engine.ops.memory_format import kept_layout
 from rushlight.engine.ops.places import Load, Place, unjoined, whole_number
 from rushlight.engine.ops.pool_elements import (
     MOST_PLACES,
+    Window,
     chosen_gradient,
     covering_count,
     largest_element,
@@ -277,7 +278,7 @@ adaptive_max_pool3 = _adaptive_max_pool("adaptive_max_pool3", 3)
 
 
 def _scatter_kernel(
-    spec: Spec, shape: Shape, nd: int, window: tuple[Shape, ...] | None
+    spec: Spec, shape: Shape, nd: int, window: Window | None
 ) -> Callable[[Array, Array], Array]:
     rows, size = prod(shape[:-nd]), prod(shape[-nd:])
     offsets = (np.arange(rows) * size)[:, None]
@@ -300,7 +301,7 @@ def _scatter_kernel(
 
 
 def _added_at(
-    load: Load, index: Place, spec: Spec, shape: Shape, nd: int, window: tuple[Shape, ...] | None
+    load: Load, index: Place, spec: Spec, shape: Shape, nd: int, window: Window | None
 ) -> tuple[list[Any], Expr]:
     """What every window gives to the place it has chosen; the place counts along the last axis."""
     flat = whole_number(load(1, index))
@@ -313,7 +314,7 @@ _added_at.domain = 0  # type: ignore[attr-defined]
 
 
 def _as_windows(
-    build: Build, g: Any, indices: Any, shape: Shape, nd: int, window: tuple[Shape, ...] | None
+    build: Build, g: Any, indices: Any, shape: Shape, nd: int, window: Window | None
 ) -> Any:
     """The gradient looked up by the windows over a place, where these are known and few."""
     if window is None or not g.meta.numel:
@@ -325,7 +326,7 @@ def _as_windows(
 
 
 def _chosen_kernel(
-    spec: Spec, shape: Shape, window: tuple[Shape, ...]
+    spec: Spec, shape: Shape, window: Window
 ) -> Callable[[Array, Array], Array]:
     return _scatter_kernel(spec, shape, len(window[0]), window)
 

@@ -32,6 +32,8 @@ from rushlight.engine.ops.places import (
 MOST_PLACES = 64
 
 Candidate = tuple[Part, Condition]
+#: Kernel, stride, padding and dilation.
+Window = tuple[Shape, Shape, Shape, Shape]
 
 
 def _on_axis(
@@ -56,10 +58,8 @@ def window_places(
     out: Shape,
 ) -> list[tuple[tuple[int, ...], list[Part], Condition]]:  # fmt: skip
     """The places of the window at ``index``: number in the window, index, whether in the data."""
-    axes = [
-        _on_axis(part, *row)
-        for part, *row in zip(index, size, kernel, stride, padding, dilation, out, strict=True)
-    ]
+    rows = zip(size, kernel, stride, padding, dilation, out, strict=True)
+    axes = [_on_axis(part, *row) for part, row in zip(index, rows, strict=True)]
     made = []
     for number in np.ndindex(*kernel):
         chosen = [axis[place] for axis, place in zip(axes, number, strict=True)]
@@ -131,7 +131,7 @@ def pick_expr(condition: Condition, then: Expr, otherwise: Expr) -> Expr:
 
 
 def _covering(
-    part: Part, n: int, k: int, s: int, p: int, d: int, out: int, exact: bool
+    part: Part, n: int, k: int, s: int, p: int, d: int, out: int, *, exact: bool
 ) -> list[Candidate]:
     """The windows along an axis that may hold the element ``part``, and whether they are there.
 
@@ -166,10 +166,8 @@ def covering_windows(
     out: Shape, exact: bool,
 ) -> list[tuple[list[Part], Condition]]:  # fmt: skip
     """The windows that may hold the element at ``index``."""
-    axes = [
-        _covering(part, *row, exact)
-        for part, *row in zip(index, size, kernel, stride, padding, dilation, out, strict=True)
-    ]
+    rows = zip(size, kernel, stride, padding, dilation, out, strict=True)
+    axes = [_covering(part, *row, exact=exact) for part, row in zip(index, rows, strict=True)]
     made = []
     for number in np.ndindex(*[len(axis) for axis in axes]):
         chosen = [axis[place] for axis, place in zip(axes, number, strict=True)]
@@ -181,7 +179,7 @@ def covering_windows(
 
 
 def chosen_gradient(
-    load: Load, index: Place, spec: Spec, shape: Shape, window: tuple[Shape, ...]
+    load: Load, index: Place, spec: Spec, shape: Shape, window: Window
 ) -> Expr:
     """The sum of the gradients of all windows that have chosen this element."""
     nd = len(window[0])
@@ -227,7 +225,8 @@ def divisor(
     if fixed is not None:
         return fixed
     total: Any = 1
-    for part, *row in zip(index, size, kernel, stride, padding, out, strict=True):
+    rows = zip(size, kernel, stride, padding, out, strict=True)
+    for part, row in zip(index, rows, strict=True):
         total = total * _extent_on_axis(part, *row, count_padding)
     return total  # type: ignore[no-any-return]
 

@@ -69,7 +69,7 @@ def _lstm_infer(
     return states, states, make_meta((steps, batch, width), gates.dtype)
 
 
-def _lstm_kernel(spec: Spec, reverse: bool) -> Callable[..., tuple[Array, Array, Array]]:
+def _lstm_kernel(spec: Spec, reverse: bool) -> Callable[..., tuple[Array, ...]]:
     steps, batch, width = spec.outs[2].shape
     size, kind = width // 4, spec.out.dtype.numpy
     # 1 / (1 + exp(-x)) = tanh(x / 2) / 2 + 1 / 2: one function for all four gates

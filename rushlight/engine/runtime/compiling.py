@@ -6,11 +6,13 @@ import os
 import threading
 from typing import Any
 
+from rushlight.engine.backends.cpu import twister
 from rushlight.engine.compiler import choices
 from rushlight.engine.compiler.fuse import Uncompilable
 from rushlight.engine.compiler.pipeline import compile_program
 from rushlight.engine.core import log
 from rushlight.engine.core.config import config
+from rushlight.engine.ir.op import RANDOM
 from rushlight.engine.ir.program import Program
 from rushlight.engine.runtime.cache import counters
 from rushlight.engine.runtime.compiled import CompiledProgram, segments_of
@@ -34,6 +36,8 @@ class Compilation:
     def _work(self) -> None:
         try:
             plan = compile_program(self._program)
+            if any(node.spec.op.kind == RANDOM for node in self._program.nodes):
+                twister.install()
             self._result = CompiledProgram(plan, segments_of(plan))
         except Exception as error:  # told to whoever waits
             self._error = error

@@ -11,8 +11,8 @@ from rushlight.engine.runtime.cache import State, here
 from rushlight.engine.trace.differentiate import AccumulateGrad, Backward, anomaly
 from rushlight.engine.trace.replay import Memo, Passes, remember
 
-#: How often a pass from one state is watched.
-TRIES = 6
+#: So many passes in a row are watched for nothing; then ever fewer.
+TRIES = 8
 
 
 def learner(tensor: Any, retain: bool) -> Learner | None:
@@ -22,11 +22,16 @@ def learner(tensor: Any, retain: bool) -> Learner | None:
     if passes is None:
         state.passes = Passes()
         return None
-    if passes.tries >= TRIES or watch.read is not None or anomaly.enabled:
+    if watch.read is not None or anomaly.enabled:
         return None
     if tensor._alias is not None or tensor._edge is None:
         return None
+    if passes.skip:
+        passes.skip -= 1
+        return None
     passes.tries += 1
+    if passes.tries > TRIES:
+        passes.skip = 1 << min(passes.tries - TRIES, 12)
     return Learner(tensor, retain)
 
 
@@ -140,7 +145,7 @@ class Learner:
                 if edge is not None
             ]
             places = [self._place(value) for value in saved]
-            memo.visits.append((node.__class__, node.plan, node.spec, places, edges))
+            memo.visits.append((node.plan, node.spec, places, edges))
         memo.kept = frozenset(i for i, node in enumerate(inner) if node.saved is not None)
         self.leaves = leaves
         return True

@@ -27,16 +27,16 @@ from rushlight.engine.trace.recorder import enter, mode, overflow
 new = object.__new__
 
 #: Memos of one state: of graphs that differ though the operations recorded are the same.
-PER_STATE = 4
+PER_STATE = 16
 
 #: States with memos; the oldest loses its own when there are more.
 MAX_STATES = 2000
 
-# A node of the graph, as it was when the pass came by: its class, plan and spec; places in the trace
-# of what it saved (-1: from outside, `None`: it saved nothing there); which of its edges leads to
-# which visit, with the number of the output there. An edge that leads nowhere is not listed: the
-# plan says where these are.
-Visit = tuple[type, Any, Any, list[int | None], list[tuple[int, int, int]]]
+# A node of the graph, as it was when the pass came by: its plan and spec, which tell its class too;
+# places in the trace of what it saved (-1: from outside, `None`: it saved nothing there); which of
+# its edges leads to which visit, with the number of the output there. An edge that leads nowhere
+# is not listed: the plan says where these are.
+Visit = tuple[Any, Any, list[int | None], list[tuple[int, int, int]]]
 
 
 class Memo:
@@ -81,13 +81,20 @@ class Memo:
 
 
 class Passes:
-    """The passes that began in one state."""
+    """The passes that began in one state.
 
-    __slots__ = ("memos", "tries")
+    Attributes:
+        memos: those that are remembered.
+        tries: how many have been watched since one was recorded from its memo.
+        skip: how many pass by before the next one is watched.
+    """
+
+    __slots__ = ("memos", "skip", "tries")
 
     def __init__(self) -> None:
         self.memos: list[Memo] = []
         self.tries = 0
+        self.skip = 0
 
 
 _with_memos: deque[Passes] = deque()
@@ -99,8 +106,9 @@ def remember(passes: Passes, memo: Memo) -> None:
         _with_memos.append(passes)
         while len(_with_memos) > MAX_STATES:
             _with_memos.popleft().memos.clear()
-    if len(passes.memos) < PER_STATE:
-        passes.memos.append(memo)
+    passes.memos.append(memo)
+    if len(passes.memos) > PER_STATE:
+        del passes.memos[0]
 
 
 def replay(tensor: Any, retain: bool) -> bool:
@@ -124,6 +132,7 @@ def replay(tensor: Any, retain: bool) -> bool:
             if count + len(memo.entries) > trace.limit:
                 return False
             _append(memo, trace, nodes, leaves, outside)
+            passes.tries = 0
             return True
     return False
 
@@ -138,14 +147,13 @@ def _nodes(memo: Memo, tensor: Any) -> list[Any] | None:
     nodes[0] = root
     last = root.sequence + 1
     try:
-        for node, (kind, plan, spec, saved, edges) in zip(nodes, memo.visits, strict=False):
+        for node, (plan, spec, saved, edges) in zip(nodes, memo.visits, strict=False):
             # passes visit later nodes first; the order also tells the nodes apart
             sequence = node.sequence
             if (
                 sequence >= last
                 or node.plan is not plan
                 or node.spec is not spec
-                or node.__class__ is not kind
                 or node.hooks
                 or node.post_hooks
                 or [None if value is None else value.pos for value in node.saved] != saved

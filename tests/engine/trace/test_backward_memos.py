@@ -17,10 +17,12 @@ import pytest
 
 import rushlight as torch
 import rushlight.nn.functional as F
-from rushlight import nn
+from rushlight import _tensor as tensors, nn
 from rushlight.engine.runtime.cache import counters, here
 from rushlight.engine.runtime.executor import flush
+from rushlight.engine.ir.op import Op
 from rushlight.engine.trace import backward as passes, replay as memos
+from rushlight.engine.trace.gradient_node import plan_for
 
 #: Compiled steps differ from interpreted ones in the last bit.
 pytestmark = pytest.mark.usefixtures("interpreted")
@@ -29,10 +31,11 @@ STEPS = 8
 
 
 class Spy:
-    """Counts the passes that were recorded from a memo."""
+    """Counts the passes that were recorded from a memo, and notes where passes ended."""
 
     def __init__(self) -> None:
         self.replayed = 0
+        self.ends: list[Any] = []
 
 
 @contextmanager
@@ -44,7 +47,14 @@ def watched(monkeypatch: pytest.MonkeyPatch, enabled: bool) -> Iterator[Spy]:
         spy.replayed += done
         return done
 
+    def end(*args: Any, **kwargs: Any) -> None:
+        full(*args, **kwargs)
+        trace = here.trace
+        spy.ends.append((trace.state, sorted(trace.locations or ()), len(trace.writes or ())))
+
+    full = tensors.backward
     with monkeypatch.context() as patched:
+        patched.setattr(tensors, "backward", end)
         patched.setattr(passes, "replay", replay)
         if not enabled:
             patched.setattr(passes, "learner", lambda *_: None)
@@ -54,6 +64,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, enabled: bool) -> Iterator[Spy]:
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
     flush()
+    here.trace.slot.root.passes = None
     yield
     flush()
 
@@ -72,7 +83,7 @@ def contents(tensors: list[Any]) -> list[Any]:
 
 def both_ways(monkeypatch: pytest.MonkeyPatch, case: Case, steps: int = STEPS) -> int:
     """Run a case with and without memos, compare all it gives; how many passes had a memo."""
-    results, programs = [], []
+    results, programs, ends = [], [], []
     replayed = 0
     for enabled in (False, True):
         step = case()
@@ -83,6 +94,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, case: Case, steps: int = STEPS) -
             programs.append(counters.programs - before)
         replayed = spy.replayed
         results.append(found)
+        ends.append(spy.ends)
     for plain, quick in zip(*results, strict=True):
         assert len(plain) == len(quick)
         for a, b in zip(plain, quick, strict=True):
@@ -90,6 +102,10 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, case: Case, steps: int = STEPS) -
             if a is not None:
                 np.testing.assert_array_equal(a, b)
     assert programs[1] <= programs[0]  # the same programs are found again
+    assert len(ends[0]) == len(ends[1])
+    for plain, quick in zip(*ends, strict=True):
+        assert plain[0] is quick[0]
+        assert plain[1:] == quick[1:]
     return replayed
 
 
@@ -283,6 +299,158 @@ def test_saved_values_shared_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     both_ways(monkeypatch, case, 12)
 
 
+def alternating(monkeypatch: pytest.MonkeyPatch, loss: Callable[[Any, Any, int], Any]) -> int:
+    """Passes from ``loss(a, b, number)``, read before so that all that was saved lies outside."""
+
+    def case() -> Callable[[int], list[Any]]:
+        a, b = leaf(4, 4, seed=1), leaf(4, 4, seed=2)
+
+        def step(number: int) -> list[Any]:
+            a.grad = b.grad = None
+            made = loss(a, b, number)
+            made.item()
+            made.backward()
+            return [a.grad, b.grad]
+
+        return step
+
+    return both_ways(monkeypatch, case, 12)
+
+
+def test_same_graph_with_other_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert alternating(monkeypatch, lambda a, b, n: (a.sum(n % 2) * b[0].detach()).sum()) > 4
+
+
+def test_second_operand_with_and_without_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loss(a: Any, b: Any, number: int) -> Any:
+        return (a + (b if number % 3 == 2 else b.detach())).sum()
+
+    assert alternating(monkeypatch, loss) > 4
+
+
+def test_one_node_twice_and_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loss(a: Any, b: Any, number: int) -> Any:
+        x, y = -a, -a
+        return (x + (x if number % 3 == 2 else y)).sum()
+
+    assert alternating(monkeypatch, loss) > 4
+
+
+def test_order_of_two_branches(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loss(a: Any, b: Any, number: int) -> Any:
+        if number % 3 == 2:
+            y, x = -b, -a
+        else:
+            x, y = -a, -b
+        return (x + y).sum()
+
+    assert alternating(monkeypatch, loss) > 4
+
+
+def test_another_output_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loss(a: Any, b: Any, number: int) -> Any:
+        return a.unbind(0)[1 if number % 3 == 2 else 0].exp().sum()
+
+    assert alternating(monkeypatch, loss) > 4
+
+
+def test_another_output_of_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loss(a: Any, b: Any, number: int) -> Any:
+        values = torch.var_mean(a + b)
+        return values[1 if number % 3 == 2 else 0]
+
+    alternating(monkeypatch, loss)
+
+
+def test_leaf_with_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loss(a: Any, b: Any, number: int) -> Any:
+        x = a.exp()
+        if number % 3 == 2:
+            a.requires_grad_(False)
+            a.requires_grad_()
+            return (x + a.exp()).sum()
+        return (x + b.exp()).sum()
+
+    assert alternating(monkeypatch, loss) > 4
+
+
+def test_leaf_that_has_changed_its_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loss(a: Any, b: Any, number: int) -> Any:
+        made = (-a).sum()
+        if number % 3 == 2:
+            a.data = a.data.t()
+        else:
+            a.data = a.data.contiguous()
+        return made
+
+    assert alternating(monkeypatch, loss) > 2
+
+
+def test_another_root_in_the_same_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    def case() -> Callable[[int], list[Any]]:
+        a, b, c = leaf(4, seed=1), leaf(4, seed=2, grad=False), leaf(4, seed=3, grad=False)
+
+        def step(number: int) -> list[Any]:
+            a.grad = None
+            losses = (a * b).sum(), (a * c).sum()
+            losses[number % 3 == 2].backward()
+            return [a.grad]
+
+        return step
+
+    assert both_ways(monkeypatch, case, 12) > 4
+
+
+def test_retained_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = leaf(4)
+    with watched(monkeypatch, True) as spy:
+        for number in range(12):
+            a.grad = None
+            loss = a.exp().sum()
+            keep = number % 3 == 2
+            loss.backward(retain_graph=keep)
+            if keep:
+                loss.backward()
+            with pytest.raises(RuntimeError, match="second time"):
+                loss.backward()
+            a.grad.tolist()
+    assert spy.replayed > 4
+
+
+def test_formula_that_reads_what_was_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_for(Op.registry["sin"], (True,))
+    sources = [("gradient", 0), ("input", (0, 0))]
+    formula = (lambda g, x: g * x.item(), sources, (0,))
+    a = leaf(1)
+    with watched(monkeypatch, True) as spy:
+        monkeypatch.setattr(plan, "formulas", [formula])
+        for number in range(8):
+            with torch.no_grad():
+                a.fill_(float(number))
+            a.grad = None
+            loss = a.sin().sum()
+            loss.item()
+            loss.backward()
+            assert a.grad.tolist() == [float(number)]
+    assert spy.replayed == 0
+
+
+def test_operations_that_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = torch.tensor([0, 2, 2])
+
+    def case() -> Callable[[int], list[Any]]:
+        a = leaf(4, 4, seed=1)
+
+        def step(number: int) -> list[Any]:
+            a.grad = None
+            (a.exp().gather(1, index[None]) ** 2).sum().backward()
+            return [a.grad]
+
+        return step
+
+    assert both_ways(monkeypatch, case) > 4
+
+
 # gradients that are there already ----------------------------------------------------------------
 
 
@@ -453,6 +621,7 @@ def test_anomalies_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
             a.grad = None
             (a * 0).sqrt().sum().backward()
             flush()
+        a.grad = None
         with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="nan values"):
             (a * 0).sqrt().sum().backward()
 

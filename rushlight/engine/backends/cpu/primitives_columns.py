@@ -5,20 +5,36 @@ Note: weights that outweigh the pictures
     gradient back. Late in a network a few pixels meet millions of weights: then copying takes
     many times longer than computing. As a matrix (channels out, channels in times window) the
     weights are used as they lie; what has to be laid out anew are the pixels under the windows
-    (the columns), which are few. In microseconds on one core of a Zen 5 processor, weights of
-    512x512x3x3 for 16 pictures of 1x1 (as a convolution: best layout / as a product):
-    forward 939 / 470, gradient of the input 556 / 310, of the weights 1586 / 330.
+    (the columns), which are few.
+
+    In microseconds on one core of a Zen 5 processor, windows of 3x3, as a convolution in the best
+    of its layouts / as a product:
+
+    =====================================  =========  ==============  ================
+    channels in, out, pictures, pixels of  forward    input gradient  weight gradient
+    =====================================  =========  ==============  ================
+    512, 512, 16 of 1x1                    966 / 595       941 / 378        4080 / 381
+    256, 512, 16 of 2x2, stride 2          573 / 252       721 / 170        1306 / 179
+    256, 256, 16 of 2x2                    453 / 417       394 / 370         860 / 381
+    512, 512, 8 of 2x2                    1449 / 927      1659 / 825        1810 / 904
+    512, 512, 1 of 7x7                   1620 / 1447     1515 / 1311       1302 / 1297
+    128, 128, 1 of 4x4                       51 / 34         50 / 32           46 / 26
+    512, 512, 1 of 1x1                     678 / 102        689 / 94         194 / 131
+    64, 64, 1 of 8x8                         24 / 31         25 / 34           26 / 29
+    128, 128, 16 of 4x4                    251 / 446       252 / 495         320 / 451
+    256, 256, 1 of 14x14                 1034 / 1462     1000 / 1462       1168 / 1490
+    =====================================  =========  ==============  ================
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Final
 
 from rushlight.engine.backends.cpu import onednn
 from rushlight.engine.backends.cpu.onednn_convolution import (
     BACKWARD_DATA,
-    BACKWARD_WEIGHTS,
     FORWARD,
     Geometry,
 )
@@ -37,19 +53,17 @@ from rushlight.engine.backends.cpu.primitives_matmul import descriptions, prefer
 from rushlight.engine.backends.cpu.primitives_recipe import SINGLE, Epilogue
 from rushlight.engine.ir.graph import Meta
 
+#: Pixels of all results together up to which, and weights from which on a product is faster.
+MOST_ROWS: Final = 64
+LEAST_WEIGHTS: Final = 100_000
 
-def pays(g: Geometry, direction: str) -> bool:
+
+def pays(g: Geometry) -> bool:
     """Whether the weights outweigh the pixels so far that a product is faster."""
     if g.groups > 1 or g.transposed or len(g.x_shape) != 4:
         return False
-    pixels = prod(g.y_shape[2:])
-    rows = g.x_shape[0] * pixels
-    weights = prod(g.w_shape)
-    if g.volume == 1 or weights < 1 << 16:
-        return False
-    if direction == BACKWARD_WEIGHTS:
-        return rows <= 64
-    return pixels == 1 and rows <= 64
+    rows = g.x_shape[0] * prod(g.y_shape[2:])
+    return g.volume > 1 and rows <= MOST_ROWS and prod(g.w_shape) >= LEAST_WEIGHTS
 
 
 def _at(shape: Sequence[int], strides: Sequence[int]) -> Descriptor:

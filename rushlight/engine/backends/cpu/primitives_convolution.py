@@ -156,7 +156,7 @@ def _as_product(
 ) -> Recipe | None:
     """The convolution as a product, if that pays."""
     simple = all(step[0] in FUNCTIONS or step[0] == "scale" for step in epilogue)
-    if not pays(geometry, direction) or not simple or (bias and direction != FORWARD):
+    if not pays(geometry) or not simple or (bias and direction != FORWARD):
         return None
     inputs, outputs = parts
     first, second, result = inputs[0][1], inputs[1][1], outputs[0][1]

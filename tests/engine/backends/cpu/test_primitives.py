@@ -195,22 +195,22 @@ CONVOLUTIONS = {
         strided_meta((3, 4, 6, 6), (0, 36, 6, 1), float32), plain(6, 4, 3, 3)
     ),
     "one pixel": convolution(plain(3, 5, 1, 1), plain(6, 5, 1, 1)),
-    "few pixels": convolution(plain(4, 64, 2, 2), plain(128, 64, 3, 3), padding=(1, 1)),
+    "few pixels": convolution(plain(4, 96, 2, 2), plain(128, 96, 3, 3), padding=(1, 1)),
     "one pixel of four": convolution(
-        plain(4, 64, 2, 2), plain(128, 64, 3, 3), padding=(1, 1), stride=(2, 2)
+        plain(4, 96, 2, 2), plain(128, 96, 3, 3), padding=(1, 1), stride=(2, 2)
     ),
     "one pixel under a window": convolution(
-        plain(4, 128, 1, 1), plain(64, 128, 3, 3), padding=(1, 1)
+        plain(4, 128, 1, 1), plain(96, 128, 3, 3), padding=(1, 1)
     ),
     "one pixel, no padding": convolution(plain(4, 64, 5, 5), plain(64, 64, 5, 5)),
     "few pixels, dilation": convolution(
-        plain(3, 64, 5, 5), plain(128, 64, 3, 3), padding=(1, 1), dilation=(2, 2)
+        plain(3, 96, 5, 5), plain(128, 96, 3, 3), padding=(1, 1), dilation=(2, 2)
     ),
     "few pixels, stride": convolution(
-        plain(3, 64, 6, 5), plain(128, 64, 3, 3), padding=(2, 1), stride=(3, 2), bias=False
+        plain(3, 96, 6, 5), plain(128, 96, 3, 3), padding=(2, 1), stride=(3, 2), bias=False
     ),
     "few pixels, channels last": convolution(
-        channels_last(4, 64, 2, 2), plain(128, 64, 3, 3), padding=(1, 1)
+        channels_last(4, 96, 2, 2), plain(128, 96, 3, 3), padding=(1, 1)
     ),
     "transposed": convolution(
         plain(2, 8, 5, 5), plain(8, 6, 3, 3), transposed=True, stride=(2, 2), padding=(1, 1),
@@ -225,6 +225,14 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_convolutions(name: str) -> None:
     check(CONVOLUTIONS[name])
+
+
+@pytest.mark.parametrize("name", [n for n in CONVOLUTIONS if "pixel" in n])
+def test_few_pixels_meet_the_weights_where_they_lie(name: str) -> None:
+    primitive = primitive_for(CONVOLUTIONS[name])
+    assert primitive is not None
+    as_product = "gemm:jit:f32" in primitive.implementation or "brg:" in primitive.implementation
+    assert as_product is (name != "one pixel")
 
 
 @pytest.mark.parametrize("name", [n for n in CONVOLUTIONS if "transposed" not in n])

@@ -14,6 +14,7 @@ from rushlight.engine.backends.cpu.llvm.main import MAIN, MainWriter
 from rushlight.engine.backends.cpu.llvm.math import WRITERS
 from rushlight.engine.backends.cpu.llvm.module import Module
 from rushlight.engine.backends.cpu.onednn_prepared import BRIEF, address as address_of
+from rushlight.engine.core import log
 from rushlight.engine.ir.plan import KernelCall, Plan, PrimitiveCall
 
 _TYPES: Final = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
@@ -79,6 +80,7 @@ class NativeCode:
 
     def write(self) -> str:
         """Write the module's text."""
+        self._context, self._shared = Context(), Shared(WRITERS)
         module = Module(self._shared, self._context)
         kinds = [kind for _, kind in self.plan.numbers]
         main = MainWriter(module, kinds, {0, *self.plan.constants})
@@ -98,6 +100,7 @@ class NativeCode:
         kept = store.shared()
         self._code = kept.get(name)
         self.cached = self._code is not None
+        log.write("code", f"{'found on disk' if self.cached else 'compiled'}\n{text}")
         if self._code is None:
             self._code = jit.object_code(text)
             kept.put(name, self._code)

@@ -184,6 +184,7 @@ def test_equal_kernels_are_compiled_once() -> None:
     calls = [KernelCall(scaling(64), [Place(1), Place(2)], [0]) for _ in range(5)]
     code = NativeCode(Plan(numbers=[(0, "d")]), [*calls, calls[0]])
     text = code.write()
+    assert code.write() == text
     assert text.count("define internal") == 1
     assert text.count("call void @") == 6
 

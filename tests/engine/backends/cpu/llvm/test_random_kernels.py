@@ -1,5 +1,8 @@
-"""Kernels made up at random, natively and interpreted. All numbers stay small whole numbers, so that
-results are the same to the last bit however sums are ordered and products fused."""
+"""Kernels made up at random, natively and interpreted.
+
+All numbers stay small and whole, so that results are the same to the last bit, however sums are
+ordered and products fused.
+"""
 
 from __future__ import annotations
 
@@ -137,8 +140,8 @@ class Maker:
         place = ((self.outer, 40), (self.inner, 1)) if inner else ((self.outer, 1),)
         base = 100 if inner else 2500  # apart, so that turns may run in any order
         made: list[Statement] = []
-        for k, buffer in enumerate(self.outputs):
-            index = Index(base + 0 * k, place)
+        for buffer in self.outputs:
+            index = Index(base, place)
             value = cast(self.random.choice(self.pool[-6:]), computing(buffer.dtype))
             adds = self.random.random() < 0.2 and buffer.dtype.category != BOOL
             made.append(Store(buffer, index, value, "add" if adds else None))
