@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Before NumPy, oneDNN or PyTorch load: test processes run side by side, each on one core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+if "RUSHLIGHT_CACHE_DIR" not in os.environ:  # no machine code from an earlier run
+    _cache = tempfile.TemporaryDirectory(prefix="rushlight-tests-")
+    os.environ["RUSHLIGHT_CACHE_DIR"] = _cache.name
 
 from collections.abc import Iterator
 

@@ -65,9 +65,16 @@ def _copied(value: Value) -> Value:
 
 
 def _put(tensor: Any, value: Value, versions: int) -> None:
-    """Let a tensor that shares its storage hold a new value."""
-    tensor._alias.value = value
-    tensor._alias.version += versions
+    """Let a tensor that shares its storage hold a new value; nothing of it keeps the old one."""
+    storage = tensor._alias
+    storage.value = value
+    storage.version += versions
+    if tensor._chain:
+        tensor._value = Value(tensor._value.meta)  # looked up again when it is read
+        tensor._seen = storage.version - 1
+    else:
+        tensor._value = value
+        tensor._seen = storage.version
 
 
 def _view(whole: Value, offset: int, meta: Meta, steps: tuple[int, ...]) -> Value:

@@ -148,7 +148,7 @@ def _observer(flushes: list[Flush]) -> Callable[[Any, Program, str], None]:
     def look(trace: Any, program: Program, reason: str) -> None:
         seen = Flush(reason, user_location(), program, program.runs > 0)
         made = {number: node for node in program.nodes for number in node.outputs}
-        for number in program.keep:
+        for number in program.keep if trace is not None else ():  # a replay has no trace
             value = trace.values[number]
             node = made[number]
             reasons = holders_of(value, trace.values)

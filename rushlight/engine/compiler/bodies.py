@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rushlight.engine.compiler import choices
-from rushlight.engine.core.dtype import bfloat16, dtype, float16, float32, float64, int32, int64
+from rushlight.engine.core.dtype import FLOATING, dtype, float64, int64
 from rushlight.engine.ir.graph import RULE_FLOAT, WEAK_FLOAT, Meta
 from rushlight.engine.ir.loops import Loop, computing
 from rushlight.engine.ir.op import Spec
-from rushlight.engine.ir.scalar import Expr, bits, cast, function, number, walk, where
+from rushlight.engine.ir.scalar import Expr, cast, number, rounded, walk
 from rushlight.engine.ops.bodies import expressions
 
 _DEAR = frozenset(
@@ -47,19 +47,13 @@ def apply_element(spec: Spec, load: Any, index: Sequence[Any]) -> tuple[Expr, ..
 
 
 def _narrowed(spec: Spec, made: Sequence[Expr]) -> list[Expr]:
-    """Results of type bfloat16 rounded to it, though they are float32 in registers."""
-    return [
-        as_bfloat16(x) if meta.dtype is bfloat16 else x
-        for x, meta in zip(made, spec.outs, strict=True)
-    ]
+    """Results of half types rounded to them, though they are float32 in registers."""
+    return [narrowed(x, meta.dtype) for x, meta in zip(made, spec.outs, strict=True)]
 
 
-def as_bfloat16(x: Expr) -> Expr:
-    """A float32 rounded to the nearest bfloat16, ties to even."""
-    raw = bits(x, int32)
-    odd = (raw >> 16) & 1
-    near = (raw + odd + 0x7FFF) & -0x10000
-    return where(function("isnan", x), x, bits(near, float32))
+def narrowed(x: Expr, kind: dtype) -> Expr:
+    """``x`` as a buffer of type ``kind`` would hold it."""
+    return rounded(x, kind) if kind.category == FLOATING and kind.itemsize < 4 else x
 
 
 def number_type(meta: Meta) -> dtype:
@@ -71,12 +65,7 @@ _samples: dict[Spec, tuple[Expr, ...] | None] = {}
 
 
 def has_body(spec: Spec) -> bool:
-    """Whether an element of the outputs can be written as an expression.
-
-    float16 has no registers of its own here, so its results could not be rounded.
-    """
-    if any(meta.dtype is float16 for meta in spec.outs):
-        return False
+    """Whether an element of the outputs can be written as an expression."""
     return _sample(spec) is not None
 
 

@@ -17,7 +17,7 @@ from rushlight.engine.compiler.graph import (
     can_check,
     is_view,
 )
-from rushlight.engine.core.dtype import COMPLEX, FLOATING, float16
+from rushlight.engine.core.dtype import COMPLEX, FLOATING
 from rushlight.engine.ir.graph import RULE_FLOAT, RULE_INT
 from rushlight.engine.ir.op import RANDOM
 
@@ -92,8 +92,6 @@ class Classes:
             half = spec.out.dtype.category == FLOATING and spec.out.dtype.itemsize < 4
             return Way.PYTHON if half else Way.SCATTER
         if op.reduce is not None and len(spec.outs) == 1:
-            if spec.out.dtype is float16:
-                return Way.PYTHON
             return Way.REDUCE
         if (op.element is not None or op.scalar is not None) and has_body(spec):
             return Way.MAP

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rushlight.engine.compiler.bodies import as_bfloat16, number_type
+from rushlight.engine.compiler.bodies import narrowed, number_type
 from rushlight.engine.compiler.graph import GraphValue
 from rushlight.engine.compiler.group import (
     Group,
@@ -17,7 +17,7 @@ from rushlight.engine.compiler.group import (
     source_of,
 )
 from rushlight.engine.compiler.loop_nest import collapse, count_work
-from rushlight.engine.core.dtype import bfloat16, bool_
+from rushlight.engine.core.dtype import bool_
 from rushlight.engine.ir.loops import (
     Accumulator,
     Declare,
@@ -169,9 +169,7 @@ class _Lowering:
                 count *= self.group.domain[axis]
             total = node.spec.op.reduce.finish(accumulator.read(), count, node.spec)
             total = cast(total, computing(member.value.meta.dtype))
-            if member.value.meta.dtype is bfloat16:
-                total = as_bfloat16(total)
-            self._row(member, total, body)
+            self._row(member, narrowed(total, member.value.meta.dtype), body)
         for member in members:
             if member.level is Level.ROW:
                 self._row(member, tracer.compute(member), body)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from struct import Struct, error as struct_error
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
 from rushlight.engine.backends.cpu import threads
-from rushlight.engine.backends.cpu.binding import Binder, bind_plan
+from rushlight.engine.backends.cpu.binding import Binder, Numbers, Table
 from rushlight.engine.backends.cpu.llvm.code import NativeCode
 from rushlight.engine.backends.cpu.onednn_prepared import address
 from rushlight.engine.ir.buffers import copy_strided, empty_strided
@@ -34,8 +32,6 @@ _ALONE_SPARE = 3
 ALIGNMENT = 64
 
 _binder = Binder(Value)
-_ARRAY_TYPE = id(np.ndarray)
-
 
 #: Results that a program keeps for its next run, by ``id``: where it keeps them.
 _lent: dict[int, tuple[dict[int, Any], int]] = {}
@@ -61,16 +57,13 @@ class CompiledProgram:
     """
 
     __slots__ = (
-        "_arena", "_binding", "_copies", "_inputs", "_numbers", "_numbers_at", "_numbers_of",
-        "_outputs", "_pack", "_reused", "_shared", "_spare", "_steps", "_table", "_table_at",
-        "calls", "epoch", "overwrites", "plan",
+        "_arena", "_copies", "_inputs", "_numbers", "_numbers_of", "_outputs", "_reused",
+        "_shared", "_spare", "_steps", "_table", "calls", "epoch", "overwrites", "plan",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, segments: Sequence[NativeCode | PythonCall]) -> None:
         self.plan = plan
         self.epoch = threads.state.epoch
-        self._table = (ctypes.c_size_t * plan.slots)()
-        self._table_at = ctypes.addressof(self._table)
         self._arena: Any = None
         reused = set(plan.reused.values())
         self._inputs = [(slot, n) for slot, n in plan.inputs.items() if n not in reused]
@@ -78,29 +71,24 @@ class CompiledProgram:
         self._reused = [(out, number, slots[number]) for out, number in plan.reused.items()]
         rows = [(number, slot, False) for slot, number in self._inputs]
         rows += [(number, slot, True) for _, number, slot in self._reused]
-        table = bind_plan(rows)
-        self._binding = table, ctypes.addressof(table), len(rows)
+        self._table = Table(plan.slots, rows)
         self._copies: dict[int, Any] = {}
         self._outputs = [(slot, number, meta) for slot, (number, meta) in plan.outputs.items()]
         self._shared = list(plan.shared.items())
         self._spare: dict[int, Any] = {}
         self._numbers_of = [number for number, _ in plan.numbers]
-        self._pack = Struct("".join(["=", *[kind for _, kind in plan.numbers]])).pack_into
-        self._numbers = bytearray(max(8 * len(plan.numbers), 8))
-        self._numbers_at = ctypes.addressof(
-            (ctypes.c_char * len(self._numbers)).from_buffer(self._numbers)
-        )
+        self._numbers = Numbers([kind for _, kind in plan.numbers])
         self._steps = list(segments)
         self.calls = sum(isinstance(step, NativeCode) for step in segments)
         self.overwrites = bool(plan.reused)
         if plan.arena:
             self._arena = np.empty(plan.arena + ALIGNMENT, np.uint8)
-            self._table[0] = -(-address(self._arena) // ALIGNMENT) * ALIGNMENT
+            self._table.values[0] = -(-address(self._arena) // ALIGNMENT) * ALIGNMENT
         for step in self._steps:
             if isinstance(step, NativeCode):
-                step.load({0: self._table[0]})
+                step.load({0: self._table.values[0]})
 
-    def run(self, values: Sequence[Value]) -> bool:
+    def run(self, values: list[Value]) -> bool:
         """Compute the results of a trace with these values.
 
         Returns:
@@ -110,17 +98,13 @@ class CompiledProgram:
             DataError: a kernel cannot compute with this data; nothing outside has been touched.
         """
         self._check(values)
-        bind = _binder.function()
-        _, binding_at, count = self._binding
-        table_at = self._table_at
-        if bind is None or bind(values, binding_at, count, table_at, _ARRAY_TYPE):
+        bind, table = _binder.function(), self._table
+        if bind is None or not table.bind(bind, values):
             if not self._bind_one_by_one(values):
                 return False
         if self._numbers_of:
-            try:
-                self._pack(self._numbers, 0, *[values[n].buffer for n in self._numbers_of])
-            except struct_error:
-                return False  # an integer beyond 64 bits
+            if not self._numbers.put([values[n].buffer for n in self._numbers_of]):
+                return False
         made: list[tuple[int, Any]] = []
         spare = self._spare
         for slot, number, meta in self._outputs:
@@ -130,11 +114,11 @@ class CompiledProgram:
                     _lent.pop(id(buffer), None)
                 buffer = spare[slot] = empty_strided(meta)
                 _lent[id(buffer)] = spare, slot
-                self._table[slot] = address(buffer)
+                table.values[slot] = address(buffer)
             made.append((number, buffer))
         for step in self._steps:
             if step.__class__ is NativeCode:
-                failed = step.run(table_at, self._numbers_at)
+                failed = step.run(table.address, self._numbers.address)
                 if failed:
                     raise RuntimeError(f"oneDNN: call {failed - 1} of a compiled program failed")
             else:
@@ -170,7 +154,7 @@ class CompiledProgram:
             buffer = values[number].buffer
             if buffer.__class__ is not np.ndarray:
                 return False
-            self._table[slot] = address(buffer)
+            self._table.values[slot] = address(buffer)
         for out, number, slot in self._reused:
             buffer = values[number].buffer
             if buffer.__class__ is not np.ndarray:
@@ -179,7 +163,7 @@ class CompiledProgram:
             held = getrefcount(buffer) > _ALONE_INPUT
             if held or buffer.base is not None or not buffer.flags.writeable:
                 buffer = self._copies[out] = copy_strided(buffer, values[number].meta)
-            self._table[slot] = address(buffer)
+            self._table.values[slot] = address(buffer)
         return True
 
     # Python calls ------------------------------------------------------------------------------
@@ -208,16 +192,9 @@ class CompiledProgram:
 
     def _array(self, place: Place, meta: Meta, strides: tuple[int, ...]) -> np.ndarray:
         """The memory of a value as an array."""
-        start = self._table[place.slot] + place.offset
-        size = meta.dtype.itemsize
-        steps = zip(meta.shape, strides, strict=True)
-        span = (1 + sum((n - 1) * s for n, s in steps)) * size if meta.numel else 0
-        memory = (ctypes.c_char * span).from_address(start)
-        return np.ndarray(
-            tuple(meta.shape), meta.dtype.numpy, memoryview(memory), 0,
-            tuple([s * size for s in strides]),
+        return self._table.array(
+            place.slot, place.offset, tuple(meta.shape), meta.dtype.numpy, strides
         )
-
 
 
 def segments_of(plan: Plan) -> list[NativeCode | PythonCall]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,13 +87,13 @@ def training(make: Callable[[], Any], steps: int = 9) -> list[np.ndarray]:
 
 
 @pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def passes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The compiler's passes, the layout's among them, used from the third run on."""
     made = {**pipeline.PASSES, "layout": channels_last}
     monkeypatch.setattr(pipeline, "PASSES", made)
     monkeypatch.setattr(compiling.thresholds, "begin", 1)
     monkeypatch.setattr(compiling.thresholds, "use", 2)
-    yield made
+    return made
 
 
 @pytest.mark.parametrize("make", [Pooled, Flattened])

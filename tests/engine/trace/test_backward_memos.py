@@ -282,21 +282,24 @@ def test_tied_biases(monkeypatch: pytest.MonkeyPatch) -> None:
     both_ways(monkeypatch, case, 12)
 
 
-def test_saved_values_shared_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    def case() -> Callable[[int], list[Any]]:
-        a, b, c = leaf(4, seed=1), leaf(4, seed=2), leaf(4, seed=3, grad=False)
-        d = leaf(4, seed=4, grad=False)
+@pytest.mark.parametrize("often", [True, False])
+def test_saved_values_shared_or_not(monkeypatch: pytest.MonkeyPatch, often: bool) -> None:
+    c, d = leaf(4, 4, seed=3, grad=False), leaf(4, 4, seed=4, grad=False)
 
-        def step(number: int) -> list[Any]:
-            a.grad = b.grad = None
-            loss = (a * c).sum() + (b * (c if number % 3 else d)).sum()
-            loss.item()
-            loss.backward()
-            return [a.grad, b.grad]
+    def loss(a: Any, b: Any, number: int) -> Any:
+        shared = (number % 3 == 2) is not often
+        return (a * c).sum() + (b * (c if shared else d)).sum()
 
-        return step
+    assert alternating(monkeypatch, loss) > 4
 
-    both_ways(monkeypatch, case, 12)
+
+@pytest.mark.parametrize("often", [True, False])
+def test_one_leaf_twice_and_two_leaves(monkeypatch: pytest.MonkeyPatch, often: bool) -> None:
+    def loss(a: Any, b: Any, number: int) -> Any:
+        once = (number % 3 == 2) is not often
+        return (a + (a if once else b)).sum()
+
+    assert alternating(monkeypatch, loss) > 4
 
 
 def alternating(monkeypatch: pytest.MonkeyPatch, loss: Callable[[Any, Any, int], Any]) -> int:

@@ -11,6 +11,7 @@ Note: looking into Python's objects
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -180,7 +181,71 @@ class Binder:
         return kind(self._engine.get_function_address("bind"))
 
 
-def bind_plan(rows: Sequence[tuple[int, int, bool]]) -> Any:
-    """The table ``bind`` reads: value number, slot, whether it must be held by nobody else."""
-    flat = [int(x) for row in rows for x in row]
-    return (ctypes.c_int64 * max(len(flat), 1))(*flat)
+class Table:
+    """Where the slots of a program lie: the addresses that generated code is given.
+
+    Attributes:
+        address: where the table itself lies.
+        values: the addresses, by slot.
+    """
+
+    __slots__ = ("_binding", "_rows", "address", "count", "values")
+
+    def __init__(self, slots: int, rows: Sequence[tuple[int, int, bool]]) -> None:
+        """Args:
+        slots: how many.
+        rows: value number and slot of each input, and whether nobody else may hold its array.
+        """
+        self.values = (ctypes.c_size_t * slots)()
+        self.address = ctypes.addressof(self.values)
+        flat = [int(x) for row in rows for x in row]
+        self._rows = (ctypes.c_int64 * max(len(flat), 1))(*flat)
+        self._binding = ctypes.addressof(self._rows)
+        self.count = len(rows)
+
+    def bind(self, function: Any, values: list[Any]) -> bool:
+        """Take the addresses of all inputs; whether every one could be had."""
+        return not function(values, self._binding, self.count, self.address, _ARRAY_TYPE)
+
+    def array(
+        self, slot: int, offset: int, shape: Sequence[int], kind: np.dtype, strides: Sequence[int]
+    ) -> np.ndarray:
+        """The memory from ``offset`` bytes behind a slot on as an array, strides in elements."""
+        size = kind.itemsize
+        empty = 0 in shape
+        reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+        span = 0 if empty else (1 + reach) * size
+        memory = (ctypes.c_char * span).from_address(self.values[slot] + offset)
+        return np.ndarray(
+            tuple(shape), kind, memoryview(memory), 0, tuple([s * size for s in strides])
+        )
+
+
+class Numbers:
+    """The run-time numbers of a program, packed as generated code reads them.
+
+    Attributes:
+        address: where they lie.
+    """
+
+    __slots__ = ("_memory", "_pack", "address")
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        """Args:
+        kinds: ``"d"`` for a float64, ``"q"`` for an int64.
+        """
+        self._memory = bytearray(max(8 * len(kinds), 8))
+        view = (ctypes.c_char * len(self._memory)).from_buffer(self._memory)
+        self.address = ctypes.addressof(view)
+        self._pack = struct.Struct("".join(["=", *kinds])).pack_into
+
+    def put(self, numbers: Sequence[Any]) -> bool:
+        """Set all numbers; ``False``: one is an integer beyond 64 bits."""
+        try:
+            self._pack(self._memory, 0, *numbers)
+        except struct.error:
+            return False
+        return True
+
+
+_ARRAY_TYPE = id(np.ndarray)
