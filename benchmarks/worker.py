@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ class Worker:
 
     def ready(self, framework: Any) -> None:
         """Note time and memory when everything has been imported and nothing built."""
-        self.version = str(getattr(framework, "__version__", "?"))
+        name = framework.__name__
+        self.version = str(getattr(framework, "__version__", None) or metadata.version(name))
         self.imported = time.monotonic() - self.started
         _forget_peak()
         self.memory_before = _resident("VmRSS")

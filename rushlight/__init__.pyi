@@ -17,7 +17,8 @@ from rushlight.autograd.grad_mode import enable_grad as enable_grad, inference_m
 from rushlight.engine.core.device import device as device, get_default_device as get_default_device, set_default_device as set_default_device
 from rushlight.engine.core.dtype import bfloat16 as bfloat16, bool_ as bool, can_cast as can_cast, complex64 as complex64, complex128 as complex128, dtype as dtype, float8_e4m3fn as float8_e4m3fn, float8_e5m2 as float8_e5m2, float16 as float16, float32 as float32, float64 as float64, get_default_dtype as get_default_dtype, int8 as int8, int16 as int16, int32 as int32, int64 as int64, promote_types as promote_types, set_default_dtype as set_default_dtype, uint8 as uint8, uint16 as uint16, uint32 as uint32, uint64 as uint64
 from rushlight.engine.core.shape import Size as Size
-from rushlight import backends as backends, fft as fft, linalg as linalg, nn as nn, optim as optim, special as special, utils as utils, vision as vision
+from rushlight import backends as backends, compiler as compiler, debug as debug, fft as fft, linalg as linalg, nn as nn, optim as optim, profiler as profiler, special as special, utils as utils, vision as vision
+from rushlight.compiler import compile as compile
 
 __version__: str
 half: dtype

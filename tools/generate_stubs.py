@@ -165,6 +165,10 @@ def _root_stub(returns: _Returns) -> str:
             f"{_TITLE}\n{_IMPORTS}",
             *map(ast.unparse, imports),
             f"from rushlight import {late}",
+            *(
+                f"from rushlight.{part} import {name} as {name}"
+                for name, part in rushlight._LAZY_FUNCTIONS.items()
+            ),
             "",
             "__version__: str",
             *(f"{name}: dtype" for name in ALIASES),

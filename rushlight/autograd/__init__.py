@@ -1,6 +1,7 @@
 """Automatic differentiation: ``torch.autograd``."""
 
 from importlib import import_module as _import_module
+from typing import Any as _Any
 
 from rushlight.autograd.anomaly_mode import (
     detect_anomaly as detect_anomaly,
@@ -21,7 +22,7 @@ from rushlight.autograd.variable import Variable as Variable
 from rushlight.engine.trace.backward import backward as backward, grad as grad
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> _Any:
     if name == "profiler":  # imported when it is first used
         return _import_module("rushlight.autograd.profiler")
     raise AttributeError(f"module 'torch.autograd' has no attribute '{name}'")

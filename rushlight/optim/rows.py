@@ -38,7 +38,7 @@ class Rows(list[Any]):
         self.state = state
         self._keys = list(state)
         self._owns = list(state.values())
-        found = [state.get(p) for p in self] if state else [None]
+        found: list[Any] = [state.get(p) for p in self] if state else [None]
         self.mine: list[dict[str, Any]] = [] if None in found else found
         self._sizes = list(map(len, self.mine))
         self._items = list(chain.from_iterable(map(dict.values, self.mine)))
@@ -92,7 +92,7 @@ class Rows(list[Any]):
         self, rule: Callable[..., Any], states: Sequence[str], scalars: Mapping[str, Any],
         flags: Mapping[str, Any],
     ) -> bool:  # fmt: skip
-        """Record ``rule`` the short way, as ``Optimizer._apply`` does; whether that was possible."""
+        """Record ``rule`` as ``Optimizer._apply`` does, but quickly; whether that was possible."""
         key = rule, *states
         found = self._updates.get(key)
         if found is None or self.stale:
@@ -108,7 +108,7 @@ def new_step(count: float = 0.0) -> Tensor:
     return tensor_of_array(np.array(count, np.float32))
 
 
-def advance(params: Sequence[Any], state: Any) -> dict[int, Sequence[Any]]:
+def advance(params: Sequence[Any], state: Any) -> dict[int, list[Any]]:
     """Count one step for every parameter; the parameters by the number of their step."""
     rows = params if isinstance(params, Rows) and params.state is state else None
     if rows is not None:
@@ -126,4 +126,4 @@ def advance(params: Sequence[Any], state: Any) -> dict[int, Sequence[Any]]:
         (count,) = by_count
         rows.counted(count)
         return {count: rows}
-    return by_count  # type: ignore[return-value]
+    return by_count

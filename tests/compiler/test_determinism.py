@@ -49,9 +49,7 @@ def test_another_empty_cache_changes_nothing(
     assert entries(tmp_path).keys() == entries(cold[0]).keys()
 
 
-def test_what_ran_before_changes_nothing(
-    cold: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_what_ran_before_changes_nothing(cold: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     code = (
         "import rushlight as torch\n"
         "kept = [torch.rand(100 + n).exp().sum() for n in range(50)]\n"

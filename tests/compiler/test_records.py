@@ -100,9 +100,7 @@ def check_face(face: Face) -> None:
     failures = Failures()
     for index, sample in enumerate(face.samples):
         for wanted in ("float32", *(OTHER_TYPES if index == 0 else ())):
-            failures.run(
-                sample, wanted, lambda s=sample, w=wanted: check_sample(face, s, w)
-            )
+            failures.run(sample, wanted, lambda s=sample, w=wanted: check_sample(face, s, w))
     failures.report()
 
 

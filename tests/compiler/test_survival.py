@@ -105,7 +105,7 @@ def test_a_disk_that_takes_no_bytes(tmp_path: Path, undisturbed: dict[str, Any])
     code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
     assert resource.RLIMIT_FSIZE is not None
     assert training.run(code + training.PLAIN, RUSHLIGHT_CACHE_DIR=tmp_path) == undisturbed
-    assert [p for p in tmp_path.rglob("*.code")] == []
+    assert list(tmp_path.rglob("*.code")) == []
 
 
 @pytest.mark.parametrize("kind", ["read-only", "a file", "cannot be made", "no home"])

@@ -25,6 +25,7 @@ def own_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     flush("test")
     slot = cache.here.trace.slot
     monkeypatch.setattr(slot, "root", cache.State(None, None, slot.base, slot.base, None))
+    monkeypatch.setattr(cache.slots, "every", {slot.base >> 32: slot})
     cache.here.trace.state = slot.root
     misses.history.clear()
 

@@ -37,13 +37,14 @@ class Worker:
 
     def begin(self, start: int) -> None:
         """Start a process at a seed."""
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        # no program comes twice, so there is nothing to keep on disk
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"RUSHLIGHT_CACHE": "0"}
         command = [sys.executable, "-m", "tests.fuzz.worker", str(start), str(self.stop)]
         command += [str(self.step), str(self.options.attempts), self.options.modes]
-        self.errors: IO[bytes] = open(self.options.out / f"worker-{os.getpid()}.log", "ab+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.errors, env=environment
-        )
+        with open(self.options.out / "workers.log", "ab") as errors:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, env=environment
+            )
         self.since = time.monotonic()
 
     @property

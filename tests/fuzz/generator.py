@@ -31,7 +31,8 @@ REFUSALS = (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError
 
 SHAPES = (
     (), (1,), (3,), (5,), (0,), (2, 3), (3, 4), (4, 1), (1, 4), (4, 4), (0, 3), (2, 3, 4),
-    (3, 1, 4), (2, 1, 3), (1,), (6,), (2, 3, 6, 6), (4, 3, 5, 5), (2, 0, 3), (33,), (17, 9), (4, 64), (300,), (3, 130),
+    (3, 1, 4), (2, 1, 3), (1,), (6,), (2, 3, 6, 6), (4, 3, 5, 5), (2, 0, 3), (33,), (17, 9),
+    (4, 64), (300,), (3, 130),
 )  # fmt: skip
 
 
@@ -104,7 +105,9 @@ class Generator:
 
     # making ------------------------------------------------------------------------------------
 
-    def new_leaf(self, letter: str, shape: tuple[int, ...], dtype: str = "float32", **options: Any) -> str:
+    def new_leaf(
+        self, letter: str, shape: tuple[int, ...], dtype: str = "float32", **options: Any
+    ) -> str:
         """A leaf, made at once."""
         made = Leaf(self.name(letter), shape, dtype, self.random.randrange(1 << 16), **options)
         self.leaves.append(made)
@@ -126,7 +129,9 @@ class Generator:
         self.env[made.name] = eval(made.source, self.env)
         return made.name
 
-    def assign(self, text: str, *operands: str, target: str | None = None, **options: Any) -> str | None:
+    def assign(
+        self, text: str, *operands: str, target: str | None = None, **options: Any
+    ) -> str | None:
         """A statement that gives a tensor a name; ``None`` if it is refused."""
         letter = "t"
         name = target or self.name(letter)
@@ -184,7 +189,9 @@ class Generator:
         """The leaves that are there from the beginning."""
         pick = self.random.choice
         for _ in range(self.random.randrange(2, 5)):
-            dtype = pick(["float32"] * 6 + ["float64", "int64", "int32", "uint8", "bool", "bfloat16"])
+            dtype = pick(
+                ["float32"] * 6 + ["float64", "int64", "int32", "uint8", "bool", "bfloat16"]
+            )
             low = 0.0 if dtype == "uint8" else -3.0
             self.new_leaf("a", pick(SHAPES), dtype, low=low, high=3.0)
         for _ in range(self.random.randrange(0, 3)):
@@ -204,9 +211,7 @@ class Generator:
                 self.random.choices(phrases, weights)[0](self)
             keep = self.keep()
             used = {name for statement in self.body for name in statement.operands} | set(keep)
-            leaves = tuple(
-                one for one in self.leaves if one.name[0] in "aw" or one.name in used
-            )
+            leaves = tuple(one for one in self.leaves if one.name[0] in "aw" or one.name in used)
         return Program(
             self.seed, leaves, tuple(self.body), tuple(keep), self.random.choice([4, 6, 6, 6, 8]),
             self.optimizer, self.random.random() < 0.1,

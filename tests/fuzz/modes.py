@@ -89,27 +89,30 @@ def compiled() -> Iterator[None]:
                 setattr(thresholds, name, old)
 
 
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: Kinds of operators whose results are rounded.
 ROUNDING = (POINTWISE, REDUCTION, MATMUL, CONV, OTHER)
 #: Operators of these kinds whose results are numbers that were there before.
-EXACT = frozenset(
-    "neg abs relu floor ceil round trunc sign sgn maximum minimum fmax fmin clamp clamp_min "
-    "clamp_max clone copy contiguous to where masked_fill cat stack fill amax amin max min "
-    "threshold flip roll repeat pad sort topk signbit copysign tril triu index gather amax_ amin_ "
-    "max_all min_all aminmax_ max_dim min_dim argmax_ argmin_ median_all unsafe_view view_scatter "
-    "view_embed as_layout copy_into constant_pad_nd circular_pad max_pool max_pool3 "
-    "adaptive_max_pool2 adaptive_max_pool3 max_unpool2 max_unpool3 cummax_ cummin_ rot90 "
-    "diag_embed diagonal_copy pixel_shuffle pixel_unshuffle channel_shuffle im2col block_diag "
-    "narrow_copy select_scatter slice_scatter diagonal_scatter as_strided_scatter split "
-    "split_with_sizes unbind pairs permutation shift copy_columns zero_diagonal relu6 hardtanh "
-    "positive real conj".split()
-)
+EXACT = _names("""
+    neg abs relu floor ceil round trunc sign sgn maximum minimum fmax fmin clamp clamp_min
+    clamp_max clone copy contiguous to where masked_fill cat stack fill amax amin max min
+    threshold flip roll repeat pad sort topk signbit copysign tril triu index gather amax_ amin_
+    max_all min_all aminmax_ max_dim min_dim argmax_ argmin_ median_all unsafe_view view_scatter
+    view_embed as_layout copy_into constant_pad_nd circular_pad max_pool max_pool3
+    adaptive_max_pool2 adaptive_max_pool3 max_unpool2 max_unpool3 cummax_ cummin_ rot90
+    diag_embed diagonal_copy pixel_shuffle pixel_unshuffle channel_shuffle im2col block_diag
+    narrow_copy select_scatter slice_scatter diagonal_scatter as_strided_scatter split
+    split_with_sizes unbind pairs permutation shift copy_columns zero_diagonal relu6 hardtanh
+    positive real conj
+""")
 #: Operators of the kind ``gather`` that add numbers up.
-ADDING = frozenset(
-    "index_add scatter_add scatter_reduce embedding_grad spread_along index_put "
-    "index_put_several index_embed index_several_embed gather_embed embedding_bag_ "
-    "grid_sampler_2d grid_sampler_3d".split()
-)
+ADDING = _names("""
+    index_add scatter_add scatter_reduce embedding_grad spread_along index_put index_put_several
+    index_embed index_several_embed gather_embed embedding_bag_ grid_sampler_2d grid_sampler_3d
+""")
 #: The last bits that rounding leaves open, relative, by NumPy type.
 LAST_BITS = {"float64": 2.0**-50, "float32": 2.0**-21, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
@@ -123,9 +126,11 @@ def _noisy(random: np.random.Generator) -> Callable[..., BaseException | None]:
             inputs = [None if i < 0 else environment[i] for i in node.inputs]
             op = node.spec.op
             rounded = op.name in ADDING or (op.kind in ROUNDING and op.name not in EXACT)
-            if rounded and node.spec.out.dtype.is_floating_point and len(inputs) + (
-                op.kind != POINTWISE
-            ) > 1:
+            if (
+                rounded
+                and node.spec.out.dtype.is_floating_point
+                and len(inputs) + (op.kind != POINTWISE) > 1
+            ):
                 # a sum of large terms of two signs is as good as its terms, not as its result
                 inputs = [_shake(one, random) for one in inputs]
             try:

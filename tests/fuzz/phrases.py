@@ -7,6 +7,11 @@ from typing import Any
 
 from tests.fuzz.generator import Generator, overlapping, phrase
 
+REDUCTIONS = (
+    "sum", "sum", "sum", "mean", "mean", "amax", "amin", "prod", "var", "std", "logsumexp", "norm",
+    "any", "all", "argmax", "argmin", "cumsum", "count_nonzero", "nansum", "nanmean", "softmax",
+    "log_softmax", "cumprod", "max", "min", "median", "sort", "topk",
+)  # fmt: skip
 BINARY = ("+", "-", "*", "/", "<", ">=", "==", "!=", "**", "//", "%", "&", "|")
 
 
@@ -44,7 +49,11 @@ def operators(g: Generator) -> None:
     elif sign in ("/", "//", "%") and g.random.random() < 0.7:
         g.assign(f"{{0}} {sign} {g.random.choice(['2', '3', '1.5', '-2'])}", x)
     elif g.random.random() < 0.4:
-        text = f"{{0}} {sign} {g.number()}" if g.random.random() < 0.7 else f"{g.number()} {sign} {{0}}"
+        text = (
+            f"{{0}} {sign} {g.number()}"
+            if g.random.random() < 0.7
+            else f"{g.number()} {sign} {{0}}"
+        )
         g.assign(text, x)
     else:
         y = g.pick()
@@ -58,7 +67,8 @@ def branch(g: Generator) -> None:
     x = g.floating()
     if x is not None:
         one, two = g.random.sample(
-            ["{0}.exp().clamp(max=5)", "{0}.cos()", "-{0}", "{0} * 2", "{0}.relu()", "{0} + 0.5 * step",
+            ["{0}.exp().clamp(max=5)", "{0}.cos()", "-{0}", "{0} * 2", "{0}.relu()",
+            "{0} + 0.5 * step",
              "{0}.tanh()", "{0}.clone()", "{0}.detach()", "{0}"], 2,
         )  # fmt: skip
         g.assign(f"{one} if step % 3 == 2 else {two}", x)
@@ -71,10 +81,7 @@ def reduction(g: Generator) -> None:
     if x is None:
         return
     tensor = g.env[x]
-    name = g.random.choice(
-        "sum mean amax amin prod var std logsumexp norm any all argmax argmin cumsum count_nonzero "
-        "nansum nanmean softmax log_softmax cumprod max min median sort topk sum mean sum".split()
-    )
+    name = g.random.choice(REDUCTIONS)
     dim = axis(g.random, tensor)
     keepdim = g.random.choice(["", "", ", keepdim=True"])
     if name in ("softmax", "log_softmax", "cumsum", "cumprod"):
@@ -83,10 +90,14 @@ def reduction(g: Generator) -> None:
         g.assign(f"{{0}}.{name}({dim}{keepdim})[{g.random.randrange(2)}]", x)
     elif name in ("sort", "topk"):
         g.assign(f"{{0}}.{name}({'1, ' if name == 'topk' else ''}{dim})[0]", x)
-    elif name in ("sum", "mean", "amax", "amin", "var", "std", "logsumexp") and tensor.ndim > 1 and (
-        g.random.random() < 0.4
+    elif (
+        name in ("sum", "mean", "amax", "amin", "var", "std", "logsumexp")
+        and tensor.ndim > 1
+        and (g.random.random() < 0.4)
     ):
-        dims = tuple(sorted(g.random.sample(range(tensor.ndim), g.random.randrange(1, tensor.ndim + 1))))
+        dims = tuple(
+            sorted(g.random.sample(range(tensor.ndim), g.random.randrange(1, tensor.ndim + 1)))
+        )
         g.assign(f"{{0}}.{name}({dims}{keepdim})", x)
     elif g.random.random() < 0.4 and name not in ("logsumexp",):
         g.assign(f"{{0}}.{name}()", x)
@@ -111,9 +122,11 @@ def view_of(g: Generator, tensor: Any) -> str:
         f"{{0}}.transpose({a}, {b})", f"{{0}}.permute({order})", "{0}.reshape(-1)", "{0}.view(-1)",
         f"{{0}}.select({a}, {g.random.randrange(max(size, 1))})", f"{{0}}.narrow({a}, 0, {part})",
         f"{{0}}.unsqueeze({a})", "{0}.squeeze()", "{0}.reshape(2, -1)", "{0}.flatten()", "{0}.mT",
-        f"{{0}}.expand(2, *{{0}}.shape)", f"{{0}}.diagonal(0, {a}, {b})", f"{{0}}.unfold({a}, {part}, 2)",
+        "{0}.expand(2, *{0}.shape)", f"{{0}}.diagonal(0, {a}, {b})",
+        f"{{0}}.unfold({a}, {part}, 2)",
         f"{{0}}.chunk(2, {a})[-1]", f"{{0}}.unbind({a})[0]", f"{{0}}.split({max(part, 1)}, {a})[0]",
-        "{0}.detach()", "{0}.view_as({0})", f"{{0}}.movedim({a}, {b})", "{0}.unsqueeze(0).expand(3, *{0}.shape)",
+        "{0}.detach()", "{0}.view_as({0})", f"{{0}}.movedim({a}, {b})",
+        "{0}.unsqueeze(0).expand(3, *{0}.shape)",
         f"{{0}}.flip({a})", f"{{0}}.roll(1, {a})", "{0}", "{0}.clone()", "{0}.contiguous()",
     ])  # fmt: skip
 
@@ -136,10 +149,14 @@ def write(g: Generator) -> None:
     y = g.pick(lambda other: tuple(other.shape) == tuple(tensor.shape)) or x
     place = index(g.random, tensor)
     texts = [
-        f"{{0}}.add_({g.number()})", f"{{0}}.mul_({g.random.choice(['2', '0.5', '-1', g.number()])})",
-        "{0}.zero_()", "{0}.copy_({1})", "{0}.add_({1})", f"{{0}}.add_({{1}}, alpha={g.random.choice('23')})",
-        "{0}.mul_({1})", "{0}.sub_({1})", f"{{0}}[{place}] = {g.number()}", f"{{0}}[{place}] += {g.number()}",
-        f"{{0}}[{place}] *= 2", f"{{0}}[{place}].mul_(0.5)", "{0}[{0} > 1] = 0.5", "{0}[{0} < 0] *= -1",
+        f"{{0}}.add_({g.number()})",
+        f"{{0}}.mul_({g.random.choice(['2', '0.5', '-1', g.number()])})",
+        "{0}.zero_()", "{0}.copy_({1})", "{0}.add_({1})",
+        f"{{0}}.add_({{1}}, alpha={g.random.choice('23')})",
+        "{0}.mul_({1})", "{0}.sub_({1})", f"{{0}}[{place}] = {g.number()}",
+        f"{{0}}[{place}] += {g.number()}",
+        f"{{0}}[{place}] *= 2", f"{{0}}[{place}].mul_(0.5)", "{0}[{0} > 1] = 0.5",
+        "{0}[{0} < 0] *= -1",
         f"{{0}}[{place}] = {{0}}[{place}].clone() * 0.5", "{0}.clamp_(-2, 2)", "{0}.neg_()",
         f"{{0}}.fill_({g.number()})", "{0}.relu_()", "{0}.masked_fill_({0} > 0.5, 1)",
         "{0}.sigmoid_()", "{0}.exp_().clamp_(max=3)", "{0}.lerp_({1}, 0.3)", "{0}.div_(2)",
@@ -149,7 +166,9 @@ def write(g: Generator) -> None:
     ]  # fmt: skip
     text = g.random.choice(texts)
     if (" += " in text or " *= " in text) and text.startswith("{0} "):
-        g.assign(text.replace("{0} +=", "{0}.add_(").replace("{0} *=", "{0}.mul_(") + ")", x, y, target=x)
+        g.assign(
+            text.replace("{0} +=", "{0}.add_(").replace("{0} *=", "{0}.mul_(") + ")", x, y, target=x
+        )
         return
     if "_()" in text and text in ("{0}.t_()", "{0}.squeeze_()") and x[0] != "t":
         return  # the shape of a leaf would change from step to step
@@ -165,7 +184,9 @@ def conversion(g: Generator) -> None:
     x = g.pick()
     if x is None:
         return
-    to = g.random.choice(["float32", "float64", "int64", "int32", "uint8", "bool", "bfloat16", "float32"])
+    to = g.random.choice(
+        ["float32", "float64", "int64", "int32", "uint8", "bool", "bfloat16", "float32"]
+    )
     if g.env[x].is_floating_point() and to in ("int64", "int32", "uint8"):
         low = 0 if to == "uint8" else -50
         g.assign(f"{{0}}.nan_to_num(1).clamp({low}, 50).to(torch.{to})", x)
@@ -213,10 +234,18 @@ def rebind(g: Generator) -> None:
     tensor = g.env[x]
     y = g.pick(lambda o: tuple(o.shape) == tuple(tensor.shape) and o.dtype == tensor.dtype) or x
     if x[0] == "a":
-        texts = ["({0} * 0.5 + {1} * 0.25).detach().to({0}.dtype)", "{1}.detach().clone()", "torch.roll({0}, 1)", "{1}.detach()", "{1}.detach() * 0.5"]
+        texts = [
+            "({0} * 0.5 + {1} * 0.25).detach().to({0}.dtype)",
+            "{1}.detach().clone()",
+            "torch.roll({0}, 1)",
+            "{1}.detach()",
+            "{1}.detach() * 0.5",
+        ]
         text = g.random.choice(texts)
     else:
-        text = g.random.choice(["{0} * 0.5", "{0} + {1}", "{0}.clone()", "{0}.tanh()", "{0} - step"])
+        text = g.random.choice(
+            ["{0} * 0.5", "{0} + {1}", "{0}.clone()", "{0}.tanh()", "{0} - step"]
+        )
     g.assign(text, x, y, target=x)
 
 
@@ -229,7 +258,8 @@ def random_numbers(g: Generator) -> None:
     g.assign(
         g.random.choice([
             "torch.rand({0}.shape)", "torch.randn({0}.shape)", "F.dropout({0}, 0.4)",
-            "torch.randint(0, 5, {0}.shape)", "torch.rand_like({0})", "{0} + 0.1 * torch.randn(3, 1)",
+            "torch.randint(0, 5, {0}.shape)", "torch.rand_like({0})",
+            "{0} + 0.1 * torch.randn(3, 1)",
             "F.dropout({0}, 0.2, training=step % 2 == 0)", "torch.bernoulli({0}.sigmoid())",
             "torch.randn_like({0}) * {0}", "torch.randperm(4)",
         ]),
@@ -246,6 +276,7 @@ def made_new(g: Generator) -> None:
             f"torch.zeros({shape})", f"torch.full({shape}, {g.number()})", "torch.arange(6.0)",
             "torch.arange(4) + step", f"torch.ones({shape}, dtype=torch.int64)", "torch.eye(4)",
             "torch.linspace(0, 1, 5)", f"torch.empty({shape}).fill_(step)",
-            "torch.tensor([1.0, 2.0, float(step)])", "torch.tensor(step)", "torch.arange(3 + step % 2) * 2",
+            "torch.tensor([1.0, 2.0, float(step)])", "torch.tensor(step)",
+            "torch.arange(3 + step % 2) * 2",
         ])
     )  # fmt: skip

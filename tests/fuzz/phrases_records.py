@@ -101,9 +101,7 @@ def _operand(g: Generator, t: T) -> str:
     """A tensor of the program that fits a sample's, or a new leaf with the sample's contents."""
     plain = t.values is None and t.kind == "float" and t.dtype is None
     if plain and g.random.random() < 0.7:
-        found = g.floating(
-            lambda x: tuple(x.shape) == t.shape and str(x.dtype) == "torch.float32"
-        )
+        found = g.floating(lambda x: tuple(x.shape) == t.shape and str(x.dtype) == "torch.float32")
         if found is not None and (t.low < 0 or g.random.random() < 0.3):
             return found
     if t.kind == "float" and t.values is None:

@@ -41,9 +41,7 @@ class Leaf:
         return f"{made}.requires_grad_()" if self.grad else made
 
 
-def leaf(
-    torch: Any, seed: int, shape: tuple[int, ...], dtype: str, low: float, high: float
-) -> Any:
+def leaf(torch: Any, seed: int, shape: tuple[int, ...], dtype: str, low: float, high: float) -> Any:
     """A tensor of either library with the same random contents."""
     generator = np.random.default_rng(seed)
     if dtype == "bool":

@@ -1,7 +1,7 @@
 """Random programs: recorded, compiled and run by PyTorch they give what they give at once.
 
-A failure names its seed; ``python -m tests.fuzz --programs 1 --seed SEED`` makes it small and writes
-a script. The long run is described in docs/testing.md.
+A failure names its seed; ``python -m tests.fuzz --programs 1 --seed SEED`` makes it small and
+writes a script. The long run is described in docs/testing.md.
 """
 
 from __future__ import annotations
@@ -75,13 +75,15 @@ def test_programs_differ() -> None:
     sources = [generate(seed).source() for seed in range(100)]
     assert len(set(sources)) == 100
     everything = "".join(sources)
-    for words in (".backward(", "no_grad", ".tolist()", ".item()", "nonlocal", "if step", "step % 3",
+    for words in (".backward(", "no_grad", ".tolist()", ".item()", "nonlocal", "if step",
+    "step % 3",
                   "optimizer.step()", "torch.cat", "[", "del ", "bfloat16", "uint8"):  # fmt: skip
         assert words in everything, words
 
 
 @pytest.mark.parametrize(
-    ("text", "dtype"), [("{0} * 2", "float32"), ("{0} + 1", "int64"), ("{0}.exp().sum(0)", "float64")]
+    ("text", "dtype"),
+    [("{0} * 2", "float32"), ("{0} + 1", "int64"), ("{0}.exp().sum(0)", "float64")],
 )
 def test_a_wrong_kernel_is_noticed(text: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program = small_program(text, dtype)

@@ -1,4 +1,4 @@
-"""Programs that once failed, as small as the fuzzer made them: in every mode, and against PyTorch."""
+"""Programs that once failed, as small as the fuzzer made them, in every mode and on PyTorch."""
 
 from __future__ import annotations
 

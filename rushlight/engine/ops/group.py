@@ -19,8 +19,8 @@ from rushlight.engine.ir.program import Program
 
 Array = np.ndarray
 
-#: Elements worked on at a time, so that a rule's temporaries stay in the cache (a million elements of
-#: Adam: 3.0 ms at 2^13, 2.4 at 2^14, 1.9 at 2^15, 1.8 at 2^16).
+#: Elements worked on at a time, so that a rule's temporaries stay in the cache (Adam on a million
+#: elements: 3.0 ms at 2^13, 2.4 at 2^14, 1.9 at 2^15, 1.8 at 2^16).
 CHUNK = 1 << 16
 
 #: Rows of at most so many elements are packed together: a NumPy call costs more than their work.

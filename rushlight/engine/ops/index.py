@@ -326,6 +326,9 @@ index_several_embed: Op = Op(
     kind=GATHER,
     infer=_embedded,
     kernel=_kernel_embed,
+    scatter=_embed_at,
+    check=(tuple(range(1, MOST + 1)), _check_embed),
+    may_fail=True,
     grad={
         "input": lambda g, i0, i1, i2, i3, i4, i5, i6, i7, dims: index_several(
             g, i0, i1, i2, i3, i4, i5, i6, i7, dims=dims

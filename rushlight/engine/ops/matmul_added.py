@@ -28,6 +28,7 @@ from rushlight.engine.ops.matmul import (
     require_one_dtype,
 )
 from rushlight.engine.ops.view import expand
+from rushlight.engine.ops.written_out import Build, is_half, usable
 
 Array = np.ndarray
 Formula = Callable[..., Any]
@@ -79,6 +80,22 @@ def _kernel(multiply: Callable[[Array, Array], Array]) -> Callable[[Spec], Calla
     return prepare
 
 
+def _written_out(name: str) -> Callable[..., Any]:
+    """The decomposition: a product that a library knows, and what is added in a loop."""
+
+    def decompose(build: Build, x: Any, first: Any, second: Any, beta: Any, alpha: Any) -> Any:
+        kind = x.meta.dtype
+        if not usable(x, first, second) or is_half(kind) or kind.category != FLOATING:
+            return None
+        if beta is not None:  # at run time 0 would leave the input out
+            return None
+        made = build(name, first, second)
+        made = made if alpha is None else build("mul", made, alpha)
+        return build("add", made, x)
+
+    return decompose
+
+
 def _added(
     name: str,
     first: str,
@@ -87,12 +104,14 @@ def _added(
     multiply: Callable[[Array, Array], Array],
     first_grad: Formula,
     second_grad: Formula,
+    plain: str | None = None,
 ) -> Op:
     return Op(
         f"{name}(Tensor input, Tensor {first}, Tensor {second}, Tensor? beta, Tensor? alpha)",
         kind=MATMUL,
         infer=infer,
         kernel=_kernel(multiply),
+        decompose=None if plain is None else _written_out(plain),
         grad={"input": lambda g, beta: _scale(g, beta), first: first_grad, second: second_grad},
         public=name.rstrip("_"),
         grad_name=name.rstrip("_").capitalize(),
@@ -117,6 +136,7 @@ addmm = _added(
     "addmm_", "mat1", "mat2", _addmm_infer, np.matmul,
     lambda g, mat2, alpha: matmul_nt(_scale(g, alpha), conj(mat2)),
     lambda g, mat1, alpha: matmul_tn(conj(mat1), _scale(g, alpha)),
+    "mm",
 )  # fmt: skip
 
 
@@ -129,6 +149,7 @@ baddbmm = _added(
     "baddbmm_", "batch1", "batch2", _baddbmm_infer, np.matmul,
     lambda g, batch2, alpha: product(_scale(g, alpha), conj(batch2), False, True),
     lambda g, batch1, alpha: product(conj(batch1), _scale(g, alpha), True, False),
+    "bmm",
 )  # fmt: skip
 
 
@@ -169,6 +190,7 @@ addmv = _added(
     "addmv_", "mat", "vec", _addmv_infer, np.matmul,
     lambda g, vec, alpha: column(_scale(g, alpha)) * conj(vec),
     lambda g, mat, alpha: matmul_nn(_scale(g, alpha), conj(mat)),
+    "mv",
 )  # fmt: skip
 
 

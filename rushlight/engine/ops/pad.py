@@ -29,6 +29,7 @@ from rushlight.engine.ops.places import (
     whole_number,
 )
 from rushlight.engine.ops.view import numpy_sum
+from rushlight.engine.ops.written_out import source_place
 
 Array = np.ndarray
 
@@ -260,6 +261,12 @@ def _padding(name: str, grad_name: str, rule: Rule) -> Op:
 
         return call
 
+    def fold_at(load: Load, index: Place, spec: Spec, whole: Meta, pad: Shape) -> tuple[Any, Expr]:
+        assert spec.inputs[0] is not None
+        source = whole.like(dtype=spec.inputs[0].dtype)
+        return source_place(op, source, (pad,), index), load(0, index)
+
+    fold_at.domain = 0  # type: ignore[attr-defined]
     op = Op(
         f"{name}(Tensor input, int[] pad)",
         kind=OTHER,
@@ -274,6 +281,7 @@ def _padding(name: str, grad_name: str, rule: Rule) -> Op:
         kind=OTHER,
         infer=lambda input, whole, pad: whole.like(dtype=input.dtype),
         kernel=fold_kernel,
+        scatter=fold_at,
         grad={"input": lambda g, pad: op(g, pad=pad)},
         grad_name=f"{grad_name}Backward",
     )

@@ -123,9 +123,9 @@ _make_plain("rnn_relu", "RNN_RELU", 1)
 
 @composite(
     samples=(
-        S(_SEQUENCE, [_STATE, _STATE], _weights(4), *_END, twice=False, tolerance=4),
+        S(_SEQUENCE, [_STATE, _STATE], _weights(4), *_END, tolerance=4),
         S(_SEQUENCE, [_STATE, _STATE], _weights(4)[:2], False, 1, 0.0, False, False, False,
-          twice=False, tolerance=4),
+          tolerance=4),
         S(t(7, 3), ti(5, values=[2, 2, 1, 1, 1]), [_STATE, _STATE], _weights(4), True, 1, 0.0,
           False, False),
     ),

@@ -18,6 +18,7 @@ from rushlight.engine.ir.scalar import Expr, cast, const, function, maximum, min
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.memory_format import kept_layout
 from rushlight.engine.ops.places import Load, Part, Place, divided, whole_number
+from rushlight.engine.ops.written_out import source_place
 
 Array = np.ndarray
 Scales = tuple[float | None, ...]
@@ -323,6 +324,14 @@ def _element(mode: str, smooth: bool) -> Callable[..., Expr | None] | None:
 
 def _upsample(name: str, grad_name: str, nd: int, mode: str, smooth: bool = False) -> Op:
     """The record of one kind of resizing, and of its gradient."""
+
+    def spread_at(
+        load: Load, index: Place, spec: Spec, old: Shape, size: Shape, scales: Scales, align: bool
+    ) -> tuple[list[Part], Expr]:
+        source = make_meta((*spec.out.shape[:2], *old), spec.out.dtype)
+        return source_place(forward, source, (size, scales, align), index), load(0, index)
+
+    spread_at.domain = 0  # type: ignore[attr-defined]
     forward = Op(
         f"{name}(Tensor input, int[] size, float[] scales, bool align)",
         kind=OTHER,
@@ -343,6 +352,7 @@ def _upsample(name: str, grad_name: str, nd: int, mode: str, smooth: bool = Fals
             (*g_out.shape[:2], *old), g_out.dtype
         ),
         kernel=_grad_kernel(mode, smooth),
+        scatter=spread_at if mode in (NEAREST, EXACT) else None,
         grad={
             "g_out": lambda g, size, scales, align: forward(
                 g, size=size, scales=scales, align=align

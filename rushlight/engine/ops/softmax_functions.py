@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from rushlight.engine.ir.op import Op, composite, hooks
+from rushlight.engine.ir.op import Op, composite
 from rushlight.engine.ir.samples import S, t
 from rushlight.engine.ops import softmax as records
 from rushlight.engine.ops.reduce_select import one_axis, tensor_meta

@@ -6,13 +6,15 @@ whose ``meta`` is known. Half types are computed in float32 and rounded once, as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rushlight.engine.core.dtype import COMPLEX, FLOATING, dtype, float32
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.loops import computing
+from rushlight.engine.ir.op import Op
+from rushlight.engine.ir.scalar import Expr, const
 
 Build = Callable[..., Any]
 
@@ -49,6 +51,20 @@ def all_axes(meta: Meta) -> Shape:
 def is_half(kind: dtype) -> bool:
     """Whether a type is computed in float32."""
     return kind.category == FLOATING and computing(kind) is float32 and kind is not float32
+
+
+def source_place(op: Op, meta: Meta, attrs: tuple[Any, ...], index: Sequence[Any]) -> list[Any]:
+    """Where an operator that copies elements finds the one at ``index`` of its result."""
+    spec = op.specs.get(((meta,), attrs)) or op.specialize((meta,), attrs)
+    found: list[Any] = []
+
+    def note(_: int, place: Sequence[Any]) -> Expr:
+        found.extend(place)
+        return const(0, computing(meta.dtype))
+
+    assert op.element is not None
+    op.element(note, index, spec, *attrs)
+    return found
 
 
 def averaged(build: Build, losses: Any, reduction: str, kind: dtype) -> Any:

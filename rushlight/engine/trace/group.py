@@ -13,7 +13,7 @@ from rushlight.engine.ir.op import Spec
 from rushlight.engine.ir.program import Program
 from rushlight.engine.ops.group import GroupPlan, RowRule, foreach
 from rushlight.engine.runtime.cache import ForeignValueError, Slot, Trace, here, slots
-from rushlight.engine.trace.recorder import enter, record_values, wrap
+from rushlight.engine.trace.recorder import record_values, wrap
 
 new = object.__new__
 

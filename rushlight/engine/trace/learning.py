@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from rushlight.engine.core.watch import watch
@@ -109,7 +110,7 @@ class Learner:
         trace, sequences = self.trace, [node.sequence for node in self.nodes]
         if trace is not here.trace or len(trace.writes or ()) != self.writes:
             return None
-        if any(a <= b for a, b in zip(sequences, sequences[1:], strict=False)):
+        if any(a <= b for a, b in pairwise(sequences)):
             return None
         memo = Memo()
         memo.retain, memo.output, memo.start = self.retain, self.output, self.start

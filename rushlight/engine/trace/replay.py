@@ -61,7 +61,7 @@ class Memo:
 
     __slots__ = (
         "count", "distinct", "end", "entered", "entries", "gradients", "kept", "locations",
-        "metas", "outside", "output", "retain", "start", "visits",
+        "metas", "output", "outside", "retain", "start", "visits",
     )  # fmt: skip
 
     retain: bool
@@ -236,7 +236,8 @@ def _append(
     if memo.locations:
         if trace.locations is None:
             trace.locations = {}
-        trace.locations.update(dict.fromkeys(memo.locations, user_location()))
+        found: Any = user_location()
+        trace.locations.update(dict.fromkeys(memo.locations, found))
     if not memo.retain:
         for index, node in enumerate(nodes[: len(memo.visits)]):
             if index not in memo.kept:

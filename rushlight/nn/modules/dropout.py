@@ -8,7 +8,6 @@ from rushlight.engine.ops.dropout import dropout, dropout1d, dropout2d, dropout3
 from rushlight.nn import functional as F
 from rushlight.nn.modules.module import Module
 
-
 _FUNCTIONS = {
     "dropout": dropout, "dropout1d": dropout1d, "dropout2d": dropout2d, "dropout3d": dropout3d,
 }  # fmt: skip

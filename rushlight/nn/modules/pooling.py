@@ -9,7 +9,6 @@ from rushlight.nn import functional as F
 from rushlight.nn.modules.module import Module
 from rushlight.nn.modules.utils import fill_in, repeat
 
-
 _MAX = {name: unwrap(getattr(F, name)) for name in ("max_pool1d", "max_pool2d", "max_pool3d")}
 
 

@@ -72,6 +72,16 @@ def _run(face: Face, sample: Sample, wanted: str) -> None:
         out.tolist()
 
 
+def _further() -> None:
+    """Calls that no sample makes."""
+    x = rushlight.arange(60.0).reshape(3, 4, 5).requires_grad_()
+    rows, columns = rushlight.tensor([[2, -1, 0], [0, 2, 2]]), rushlight.tensor([1, 0, 1])
+    (x[rows, columns] * 2).sum().backward()
+    (x[:, columns, rows] * 3).sum().backward()
+    assert x.grad is not None
+    x.grad.tolist()
+
+
 @cache
 def captured() -> Runs:
     """The inputs of every spec that the samples lead to."""
@@ -83,4 +93,5 @@ def captured() -> Runs:
                     attempt(lambda face=face, sample=sample, wanted=wanted: _run(
                         face, sample, wanted
                     ))  # fmt: skip
+        _further()
     return runs

@@ -69,7 +69,8 @@ class Port:
     """One array of the caller's: which argument it is, and how it must lie in memory."""
 
     __slots__ = (
-        "accumulates", "descriptor", "dtype", "kind", "output", "shape", "staged", "strides",
+        "accumulates", "descriptor", "dtype", "kind", "output", "packed", "shape", "staged",
+        "strides",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,7 @@ class Port:
         self.descriptor = descriptor or strided(self.shape, dtype, strides)
         self.staged = staged
         self.accumulates = False  # whether the operation adds to what is in an output
+        self.packed = False  # whether the caller has it in oneDNN's layout
 
     def accept(self, array: np.ndarray) -> np.ndarray:
         """``array`` if only the strides of its dimensions of size one differ, else a copy.
@@ -169,6 +171,10 @@ class Kernel:
         arguments: dict[int, Memory] = {}
         outside: list[Memory] = []
         for port in ports:
+            if port.packed:
+                arguments[port.kind] = Memory(description.argument(port.kind))
+                outside.append(arguments[port.kind])
+                continue
             if port.staged is None:
                 memory = Memory(port.descriptor)
                 outside.append(memory)

@@ -45,7 +45,9 @@ RECIPES: Final[dict[str, Callable[..., Recipe]]] = {
 REMEMBERED: Final = 1024
 
 
-def primitive_for(spec: Spec, epilogue: Epilogue = ()) -> Primitive | None:
+def primitive_for(
+    spec: Spec, epilogue: Epilogue = (), packed: tuple[int, ...] = ()
+) -> Primitive | None:
     """The primitive that computes an operator, with memory objects of its own.
 
     Args:
@@ -56,22 +58,27 @@ def primitive_for(spec: Spec, epilogue: Epilogue = ()) -> Primitive | None:
             broadcasts to the result (a further input), ``("sum",)``: added to what is in the
             result's memory. For a convolution's weight gradient instead ``("bias_gradient",)``:
             the gradient of the bias is a second output.
+        packed: numbers of inputs that are given in oneDNN's own layout, made by the primitive's
+            ``packings``: weights that stay the same from call to call. For convolutions.
 
     Returns:
         ``None`` if oneDNN has no fast code for that.
     """
     if spec.op.name not in RECIPES or not usable(spec) or not onednn.available():
         return None
-    recipe = _recipe(spec, epilogue, threads.state.epoch)
+    recipe = _recipe(spec, epilogue, packed, threads.state.epoch)
     return None if recipe is None else Primitive(recipe)
 
 
 @lru_cache(REMEMBERED)
-def _recipe(spec: Spec, epilogue: Epilogue, epoch: int) -> Recipe | None:
+def _recipe(spec: Spec, epilogue: Epilogue, packed: tuple[int, ...], epoch: int) -> Recipe | None:
     make: Any = RECIPES[spec.op.name]
+    if packed and (spec.op.name != "convolution" or packed != (1,)):
+        return None
+    more = (packed,) if packed else ()
     try:
         with threads.lock:
-            found: Recipe = make(spec, epilogue, *spec.attrs)
+            found: Recipe = make(spec, epilogue, *spec.attrs, *more)
             return found
     except onednn.Unsupported:
         return None

@@ -115,14 +115,16 @@ def _recipe(
     parts: tuple[list[Part], list[Part]],
     epilogue: Epilogue = (),
     follow: _Steps | None = None,
+    packed: Sequence[int] = (),
 ) -> Recipe:
     """In the layout that pays, or where oneDNN lacks that, in its own choice.
 
     Args:
         ports: the arrays, for a layout inside.
+        packed: the numbers of inputs that the caller has in oneDNN's layout.
     """
     geometry.check()
-    found = _as_product(geometry, direction, bias, parts, epilogue)
+    found = None if packed else _as_product(geometry, direction, bias, parts, epilogue)
     if found is not None:
         return found
     images = [meta for _, meta in (parts[0][0], *parts[0][1:2], parts[1][0])]
@@ -136,7 +138,10 @@ def _recipe(
         def make(layout: str = layout, attributes: Any = attributes) -> Description:
             return describe(geometry, direction, bias, layout, attributes)
 
-        made = Recipe(make, ports(layout), *parts, geometry.microseconds, split(epilogue)[1])
+        arrays = ports(layout)
+        for port, (number, _) in zip(arrays, parts[0], strict=False):
+            port.packed = number in packed
+        made = Recipe(make, arrays, *parts, geometry.microseconds, split(epilogue)[1])
         try:
             made.describe()
         except onednn.Unsupported:
@@ -179,7 +184,7 @@ def _as_product(
 
 def forward_recipe(
     spec: Spec, epilogue: Epilogue, stride: Shape, padding: Shape, dilation: Shape,
-    transposed: bool, output_padding: Shape, groups: int,
+    transposed: bool, output_padding: Shape, groups: int, packed: Sequence[int] = (),
 ) -> Recipe:  # fmt: skip
     """A convolution, plain or transposed."""
     x, weight, bias = _meta(spec, 0), _meta(spec, 1), spec.inputs[2]
@@ -202,7 +207,7 @@ def forward_recipe(
         return [*made, *follow.ports, result]
 
     parts: tuple[list[Part], list[Part]] = inputs, [(0, spec.out)]
-    return _recipe(g, FORWARD, bias is not None, ports, parts, epilogue, follow)
+    return _recipe(g, FORWARD, bias is not None, ports, parts, epilogue, follow, packed)
 
 
 def input_grad_recipe(

@@ -9,7 +9,7 @@ import numpy as np
 
 from rushlight.engine.backends.cpu import threads
 from rushlight.engine.backends.cpu.onednn_prepared import Kernel, Port
-from rushlight.engine.backends.cpu.onednn_primitive import Description, thread_count
+from rushlight.engine.backends.cpu.onednn_primitive import Description, Descriptor, thread_count
 from rushlight.engine.backends.cpu.primitives_assembly import Assembly
 from rushlight.engine.core.dtype import float32
 from rushlight.engine.ir.graph import Meta
@@ -68,6 +68,15 @@ class Recipe:
                 self._known = count, self._describe()
         return self._known[1]
 
+    def packings(self) -> list[Packing]:
+        """How the packed inputs get into oneDNN's layout."""
+        made = []
+        for position, (port, part) in enumerate(zip(self.ports, self.inputs, strict=False)):
+            if port.packed:
+                wanted = self.describe().argument(port.kind)
+                made.append(Packing(position, part, port, wanted, self.threads))
+        return made
+
     def build(self) -> Kernel | Assembly:
         """The primitive with new memory objects."""
         return Kernel(self.describe, self.ports, self.threads)
@@ -105,6 +114,40 @@ def _none() -> Description:
     raise AssertionError("several primitives have no description")
 
 
+class Packing:
+    """The copy of an input into the layout in which oneDNN wants it, to be kept between calls.
+
+    Attributes:
+        position: which handle of the primitive has the copy.
+        number: the number of the spec's input.
+        meta: the input's Meta.
+        bytes: the size of the copy.
+    """
+
+    __slots__ = ("_count", "_port", "_prepared", "_wanted", "bytes", "meta", "number", "position")
+
+    def __init__(
+        self, position: int, part: Part, port: Port, wanted: Descriptor, count: int
+    ) -> None:
+        self.position = position
+        self.number, self.meta = part
+        self.bytes = wanted.bytes
+        self._port, self._wanted, self._count = port, wanted, count
+        self._prepared: Assembly | None = None
+
+    @property
+    def prepared(self) -> Assembly:
+        """What native code needs; the handles are those of the input and of the copy."""
+        if self._prepared is None:
+            with threads.lock, thread_count(self._count):
+                made = Assembly(self._count)
+                source, target = self._port.descriptor, self._wanted
+                ends = (source, made.outside(source)), (target, made.outside(target))
+                made.copy(*ends)
+                self._prepared = made
+        return self._prepared
+
+
 class Primitive:
     """A primitive with memory objects of its own, for one place in one compiled program.
 
@@ -114,12 +157,16 @@ class Primitive:
         outputs: for each handle after those, the number of the output and its Meta.
         accumulates: the first output's memory must hold what is added to (``("sum",)``).
         microseconds: what it costs on one thread, roughly.
+        packings: how the inputs asked for in ``packed`` get into oneDNN's layout.
     """
 
-    __slots__ = ("_prepared", "_recipe", "accumulates", "inputs", "microseconds", "outputs")
+    __slots__ = (
+        "_prepared", "_recipe", "accumulates", "inputs", "microseconds", "outputs", "packings",
+    )  # fmt: skip
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        self.packings = recipe.packings()
         self._prepared: Kernel | Assembly | None = None
         self.inputs = recipe.inputs
         self.outputs = recipe.outputs

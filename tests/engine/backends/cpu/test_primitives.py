@@ -42,8 +42,13 @@ def filled(meta: Meta, source: np.random.Generator) -> np.ndarray:
 
 
 def execute(primitive: Primitive, arrays: list[np.ndarray]) -> None:
-    """What native code does: tell every memory where it lies, then run the executions."""
-    library, prepared = onednn.library(), primitive.prepared
+    """Run a primitive as native code does."""
+    run_prepared(primitive.prepared, arrays)
+
+
+def run_prepared(prepared: Any, arrays: list[np.ndarray]) -> None:
+    """Tell every memory where it lies, then run the executions."""
+    library = onednn.library()
     place = library.function("memory_set_data_handle")
     scratch = np.full(prepared.scratch + 64, 255, np.uint8)
     base = -(-address(scratch) // 64) * 64
@@ -279,3 +284,23 @@ def test_another_number_of_threads_makes_another_primitive() -> None:
             assert made.prepared.threads == count
     finally:
         threads.set_limit(before)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_packed_weights(name: str) -> None:
+    spec = CONVOLUTIONS[name]
+    primitive = primitive_for(spec, packed=(1,))
+    assert primitive is not None
+    (packing,) = primitive.packings
+    assert (packing.number, packing.meta) == (1, spec.inputs[1])
+    source = np.random.default_rng(0)
+    inputs: list[Any] = [None if m is None else filled(m, source) for m in spec.inputs]
+    copy = np.empty(packing.bytes, np.uint8)
+    run_prepared(packing.prepared, [inputs[1], copy])
+    output = filled(spec.out, source)
+    arrays = [inputs[number] for number, _ in primitive.inputs]
+    arrays[packing.position] = copy
+    execute(primitive, [*arrays, output])
+    expected = spec.op.kernel(spec, *spec.attrs)(*inputs)
+    scale = max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-5 * scale)
