@@ -89,6 +89,7 @@ def startup_table(rows: list[dict[str, Any]]) -> str:
     blocks = []
     for what, text, show in (
         ("first step", "The first step", shown),
+        ("first step, processor", "Processor time of the first step, all threads", shown),
         ("early", "The first steps, from the start of the process, import included", shown),
         ("peak", "Peak resident memory of the process", _megabytes),
         ("above import", "Peak resident memory above what is there after the import", _megabytes),
@@ -155,7 +156,7 @@ def limit_table(rows: list[dict[str, Any]]) -> str:
     best = max(row["rate"] for row in rows) / 1e9
     missing = sorted({name for row in rows for name in row["not measured"]})
     note = f"\n\nNot measured alone: {'; '.join(missing)}." if missing else ""
-    return f"{_table(heads, lines)}\n\nBest rate of a large product: {best:.0f} GFLOP/s.{note}"
+    return f"{_table(heads, lines)}\n\nBest rate of a product: {best:.0f} GFLOP/s.{note}"
 
 
 _PARTS: list[tuple[str, str, Callable[[list[dict[str, Any]]], str]]] = [
@@ -170,11 +171,9 @@ _PARTS: list[tuple[str, str, Callable[[list[dict[str, Any]]], str]]] = [
 def markdown(results: Results) -> str:
     """All tables that there are results for; figures in brackets are ratios to PyTorch eager."""
     about = results["about"]
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    text = [
-        f"{about['date']}, {about['machine']}, {about['cores']} cores, load {about['load']}, "
-        f"{versions}. In brackets: ratio to PyTorch eager in the same run."
-    ]
+    where = [about["date"], about["machine"], f"{about['cores']} cores", f"load {about['load']}"]
+    where += [f"{name} {version}" for name, version in about["versions"].items()]
+    text = [f"{', '.join(where)}. In brackets: ratio to PyTorch eager in the same run."]
     if float(about["load"]) > 0.25 * about["cores"]:
         text.append("The machine was busy with something else: these ratios say little.")
     for name, title, table in _PARTS:

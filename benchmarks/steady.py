@@ -64,6 +64,7 @@ def _start(side: str, key: str, early: int) -> dict[str, float]:
         about = worker.describe()
     return {
         "import": about["imported"], "first step": first["seconds"], "early": last["since_start"],
+        "first step, processor": first["processor"],
         "peak": about["peak"], "above import": about["above_import"],
     }  # fmt: skip
 

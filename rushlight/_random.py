@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rushlight._arrays import tensor_of_array
+from rushlight._creation_fill import empty_like
 from rushlight._tensor import Tensor
 from rushlight.engine.core import (
     sampling,
@@ -241,6 +242,10 @@ def _like(name: str, make: Callable[..., Tensor]) -> Callable[..., Tensor]:
         input: Any, *, dtype: dtype | None = None, layout: Any = None, device: Any = None,
         requires_grad: bool = False, memory_format: Any = None, generator: Any = None,
     ) -> Tensor:  # fmt: skip
+        if memory_format is None and not input.is_contiguous():  # it keeps the input's strides
+            made = empty_like(input, dtype=dtype, layout=layout, device=device)
+            (uniform_ if make is rand else normal_)(made, generator=generator)
+            return made.requires_grad_(requires_grad)
         return make(
             *input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad,
             generator=generator,
@@ -261,6 +266,8 @@ def randint_like(
     """``randint`` with shape and type of ``input``."""
     if high is None:
         low, high = 0, low
+    if not input.is_contiguous() and not options:
+        return random_(empty_like(input, dtype=dtype), low, high)
     return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype)
 
 
@@ -338,10 +345,18 @@ def poisson(input: Any, generator: Any = None) -> Tensor:
 
 
 def _into(tensor: Any, draw: Callable[[Engine, Shape, dtype], np.ndarray], generator: Any) -> Any:
-    """Fill a tensor with what ``draw`` gives for its shape and type."""
+    """Fill a tensor with what ``draw`` gives for its shape and type, in the order of its memory."""
     views.check_inplace(tensor)
-    array = draw(_engine(generator), tuple(tensor.shape), tensor.dtype)
-    return views.write(tensor, tensor_of_array(np.asarray(array)))
+    order = _memory_order(tensor)
+    shape = tuple([tensor.shape[axis] for axis in order])
+    array = np.asarray(draw(_engine(generator), shape, tensor.dtype)).reshape(shape)
+    return views.write(tensor, tensor_of_array(array.transpose(np.argsort(order))))
+
+
+def _memory_order(tensor: Any) -> list[int]:
+    """The axes of a tensor, far strides first: the order in which PyTorch draws."""
+    strides = tensor.stride()
+    return sorted(range(tensor.ndim), key=lambda axis: -strides[axis])
 
 
 def uniform_(self: Any, from_: float = 0.0, to: float = 1.0, *, generator: Any = None,
@@ -381,6 +396,7 @@ def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
     """Fill with 0 or 1, 1 with probability ``p`` (a number or a tensor)."""
     if isinstance(p, TensorBase):
         probabilities = np.broadcast_to(p.detach()._array(), self.shape)
+        probabilities = probabilities.transpose(_memory_order(self))
         return _into(self, lambda e, s, d: sampling.bernoulli_each(e, probabilities, d), generator)
     return _into(self, lambda e, s, d: sampling.bernoulli(e, s, float(p), d), generator)
 

@@ -57,19 +57,16 @@ class Replay:
         guard: whether everything the call depends on besides its arguments is as it was.
         run: does what the call did, for the tensors among other arguments.
         capture: what that is.
-        kept: objects that have to stay alive.
     """
 
-    __slots__ = ("capture", "guard", "kept", "run")
+    __slots__ = ("capture", "guard", "run")
 
     def __init__(
-        self, guard: Callable[[], bool], run: Callable[[list[Any]], Any], capture: Capture,
-        kept: Any,
-    ) -> None:  # fmt: skip
+        self, guard: Callable[[], bool], run: Callable[[list[Any]], Any], capture: Capture
+    ) -> None:
         self.guard = guard
         self.run = run
         self.capture = capture
-        self.kept = kept
 
 
 class Entry:
@@ -139,8 +136,12 @@ class CompiledFunction:
             return self.function(*args, **kwargs)
         else:
             entry = self.entries[key] = Entry(signature.objects)
-        with _one_at_a_time:
+        if not _one_at_a_time.acquire(blocking=False):  # another thread's call is being recorded
+            return self.function(*args, **kwargs)
+        try:
             return self._record(entry, args, kwargs, signature.tensors)
+        finally:
+            _one_at_a_time.release()
 
     def _record(self, entry: Entry, args: Any, kwargs: Any, arguments: list[Any]) -> Any:
         """Run the call as written; make a replay if it did the same as the last one."""
@@ -269,7 +270,7 @@ def _replay(
     guard = guard_function(checks, conditions)
     steps = [step.numbers for step in watched.steps]
     run = make_replay(capture, steps, arguments)
-    return Replay(guard, run, capture, world.objects)
+    return Replay(guard, run, capture)
 
 
 def _target(reference: Any, arguments: list[Any]) -> Any:
@@ -285,8 +286,7 @@ def _without_hooks(module: Any) -> tuple[str, dict[str, Any]]:
     ]  # fmt: skip
     if any(tables):
         raise UnsupportedError(f"{type(module).__name__} has hooks")
-    names = {f"h{id(module)}_{i}": table for i, table in enumerate(tables)}
-    return f"not ({' or '.join(names)})", names
+    return f"not any(h{id(module)})", {f"h{id(module)}": tuple(tables)}
 
 
 def _leaf_condition(tensor: Any) -> tuple[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ class Stats:
         program_hits: flushes whose program was known.
         program_misses: flushes that made a new program.
         runs: programs run (flushes without a wanted value run none).
-        compiled_steps: runs of programs that have a compiled form now, since they were made.
+        compiled_steps: programs run in their compiled form.
         compiled_programs: programs that have a compiled form.
         operations: operations run.
         states: places in the tree of traces.
@@ -53,13 +53,13 @@ def stats() -> Stats:
     >>> torch.debug.stats().flushes - before.flushes
     1
     """
-    compiled = [known.program for known in known_programs() if known.compiled]
+    compiled = [known for known in known_programs() if known.compiled]
     return Stats(
         flushes=counters.flushes,
         program_hits=counters.flushes - counters.programs,
         program_misses=counters.programs,
         runs=counters.runs,
-        compiled_steps=sum(program.runs for program in compiled),
+        compiled_steps=counters.compiled_runs,
         compiled_programs=len(compiled),
         operations=counters.nodes_run,
         states=counters.states,

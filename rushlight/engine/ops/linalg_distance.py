@@ -280,7 +280,8 @@ def pairwise_distance(
 @composite(
     namespaces=("torch", "nn.functional"),
     samples=(S(t(3, 4), t(3, 4)), S(t(3, 4), t(3, 4), 0), S(t(3, 4), t(4)),
-             S(t(2, 3, 4), t(3, 4), 2), S(t(4), t(4), dim=0)),
+             S(t(2, 3, 4), t(3, 4), 2), S(t(4), t(4), dim=0), S(t(2, 4, 2), t(1)),
+             S(t(3, 1), t(3, 5), 1)),
 )  # fmt: skip
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between vectors along ``dim``.
@@ -299,13 +300,15 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     tensor([0.7071])
     """
     ndim = max(x1.ndim, x2.ndim)
-    broadcast_shapes(x1.shape, x2.shape)
+    shape = broadcast_shapes(x1.shape, x2.shape)
     axis = one_axis(dim, ndim, "cosine_similarity")
     back = axis - ndim
     parts = []
     for x in (x1, x2):
         if -back > x.ndim:
             x = x.reshape((1,) * (ndim - x.ndim) + tuple(x.shape))
+        if x.shape[back] != shape[axis]:  # the same number at every place of the vector
+            x = x.expand([n if i == back else -1 for i, n in enumerate(shape[-x.ndim :], -x.ndim)])
         parts.append(x / vector_norm(x, 2, back, True).clamp_min(eps))
     return (parts[0] * parts[1]).sum(axis)
 

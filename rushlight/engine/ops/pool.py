@@ -255,6 +255,20 @@ def _adaptive_kernel(spec: Spec, size: Shape) -> Callable[[Array], tuple[Array, 
     return call
 
 
+def _adaptive_written_out(build: Build, x: Any, size: Shape) -> Any:
+    """Parts of one size, if that is not large, are windows side by side."""
+    old = tuple(x.meta.shape)[-len(size) :]
+    if 0 in size or not x.meta.numel or any(n % m for n, m in zip(old, size, strict=True)):
+        return None
+    kernel = tuple(n // m for n, m in zip(old, size, strict=True))
+    if prod(kernel) > MOST_PLACES:
+        return None
+    return build(
+        "max_pool" if len(size) == 2 else "max_pool3", x, kernel=kernel, stride=kernel,
+        padding=(0,) * len(size), dilation=(1,) * len(size), ceil=False,
+    )  # fmt: skip
+
+
 def _adaptive_max_pool(name: str, nd: int) -> Op:
     def gradient(g0: Any, result1: Any, input_meta: Meta) -> Any:
         return pool_scatter(g0, result1, shape=tuple(input_meta.shape), nd=nd)
@@ -264,6 +278,7 @@ def _adaptive_max_pool(name: str, nd: int) -> Op:
         kind=OTHER,
         infer=_adaptive_infer,
         kernel=_adaptive_kernel,
+        decompose=_adaptive_written_out,
         grad={"input": gradient},
         differentiable=1,
         grad_name=f"AdaptiveMaxPool{nd}D",

@@ -141,6 +141,19 @@ def _add_check(spec: Spec, dim: int) -> Callable[[Array], None]:
     return lambda index: check_bounds(index, dim, size)
 
 
+def _write_written_out(build: Build, x: Any, index: Any, source: Any, dim: int) -> Any:
+    """One place in every row is written: each element looks whether it is the one."""
+    if not usable(x, index) or not x.meta.ndim or index.meta.ndim != x.meta.ndim:
+        return None
+    shape = tuple(x.meta.shape)
+    if tuple(index.meta.shape) != (*shape[:dim], 1, *shape[dim + 1 :]):
+        return None
+    if not source.meta.weak and source.meta.shape != index.meta.shape:
+        return None
+    own = build("positions", shape=shape, dim=dim)
+    return build("where", build("eq", own, index), source, x)
+
+
 def _zeroed(g: Any, index: Any, dim: int) -> Any:
     return scatter_value(g, index, 0.0, dim=dim)
 
@@ -179,12 +192,16 @@ scatter_source = _scatter(
         "source": lambda g, index, source_meta, dim: _picked(g, index, source_meta, dim),
     },
     _write_kernel,
+    decompose=_write_written_out,
+    check=((1,), _add_check),
 )
 scatter_value = _scatter(
     "scatter_value",
     "ScatterBackward1",
     {"input": lambda g, index, dim: _zeroed(g, index, dim)},
     _write_kernel,
+    decompose=_write_written_out,
+    check=((1,), _add_check),
 )
 scatter_add_op = _scatter(
     "scatter_add",
@@ -351,6 +368,7 @@ _WRITES = (
     samples=(
         *_WRITES,
         S(t(3, 4), 1, ti(3, 1, values=[[0], [3], [1]]), 1.5),
+        S(t(3, 4), 1, ti(3, 1, values=[[0], [3], [1]]), t(3, 1)),
         S(t(3, 4), -1, ti(2, 2, values=[[0, 0], [3, 1]]), 0),
         S(t(3, grad=False), 0, ti(2, values=[1, 1]), t(2, grad=False), reduce="add"),
         S(t(3, grad=False), 0, ti(2, values=[1, 1]), 3.0, reduce="multiply"),

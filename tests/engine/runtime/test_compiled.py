@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,11 @@ from rushlight.engine.runtime.executor import flush
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every program is compiled when it runs for the second time."""
     for name, value in (("begin", 1), ("use", 1), ("nodes", 1), ("patient", False)):
         monkeypatch.setattr(compiling.thresholds, name, value)
-    yield
+
 
 
 def compiled_runs(step: Any, times: int) -> int:
