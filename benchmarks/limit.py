@@ -26,6 +26,8 @@ from benchmarks.sides import ROOT, environment, note
 from benchmarks.workloads import WORKLOADS
 
 Call = Callable[[], Any]
+Sizes = tuple[int, int, int, int]  # batches, rows, inner size, columns
+Products = list[tuple[int, Sizes]]  # how many of which
 
 # Which tensors of a convolution have its outputs' size and its weights' size; -1 is the result.
 _CONVOLUTIONS = {
@@ -59,7 +61,7 @@ def _torch() -> Any:
     return torch
 
 
-def product_sizes(spec: Any) -> tuple[int, int, int, int] | None:
+def product_sizes(spec: Any) -> Sizes | None:
     """Batches, rows, inner size and columns of a product, whatever is transposed in it.
 
     They follow from the numbers of elements: ``m*k``, ``k*n`` and ``m*n`` determine ``m``, ``k``
@@ -78,14 +80,63 @@ def product_sizes(spec: Any) -> tuple[int, int, int, int] | None:
     return batches, rows, inner, columns
 
 
+def _attention(spec: Any) -> Products:
+    """Scores and weighted values, counted in full where half of them are masked."""
+    query, key, value = (meta.shape for meta in spec.inputs[:3])
+    batches, rows, columns = math.prod(query[:-2]), query[-2], key[-2]
+    return [(1, (batches, rows, query[-1], columns)), (1, (batches, rows, columns, value[-1]))]
+
+
+def _attention_backward(spec: Any) -> Products:
+    """The scores again, and the gradients of weights, values, queries and keys."""
+    query, key, value = (meta.shape for meta in spec.inputs[1:4])
+    batches, rows, columns = math.prod(query[:-2]), query[-2], key[-2]
+    return [
+        (2, (batches, rows, query[-1], columns)),  # scores; gradient of the queries
+        (1, (batches, rows, value[-1], columns)),  # gradient of the weights
+        (1, (batches, columns, rows, value[-1])),  # gradient of the values
+        (1, (batches, columns, rows, query[-1])),  # gradient of the keys
+    ]
+
+
+def _lstm(spec: Any) -> Products:
+    """Hidden state times weight, word after word."""
+    length, batch, gates = spec.inputs[0].shape
+    return [(length, (1, batch, gates // 4, gates))]
+
+
+def _lstm_backward(spec: Any) -> Products:
+    """The hidden state's gradient word after word, the weight's at once."""
+    length, batch, gates = spec.out.shape
+    return [
+        (length, (1, batch, gates, gates // 4)),
+        (1, (1, gates, length * batch, gates // 4)),
+    ]
+
+
+_CONTAINING: dict[str, Callable[[Any], Products]] = {
+    "attention_": _attention,
+    "attention_backward": _attention_backward,
+    "lstm_sequence": _lstm,
+    "lstm_sequence_backward": _lstm_backward,
+}
+
+
+def products_of(spec: Any) -> Products:
+    """The matrix products that an operator consists of or contains."""
+    if spec.op.name in _CONTAINING:
+        return _CONTAINING[spec.op.name](spec)
+    sizes = product_sizes(spec) if spec.op.kind == "matmul" else None
+    return [] if sizes is None else [(1, sizes)]
+
+
 def operations(spec: Any) -> float:
-    """Floating point operations of a matrix product or a direct convolution."""
+    """Floating point operations of the matrix products, or of a direct convolution."""
     if spec.op.name in _CONVOLUTIONS:
         tensors = [*spec.inputs, spec.out]
         outputs, weights = (tensors[place] for place in _CONVOLUTIONS[spec.op.name])
         return 2.0 * outputs.numel * weights.numel / outputs.shape[1]
-    sizes = product_sizes(spec)
-    return 0.0 if sizes is None else 2.0 * math.prod(sizes)
+    return sum(2.0 * count * math.prod(sizes) for count, sizes in products_of(spec))
 
 
 def best_rate(peer: Any) -> float:
@@ -118,20 +169,28 @@ def _own(spec: Any) -> Call:
     return partial(spec.kernel, *arrays)
 
 
-def _others(spec: Any, peer: Any) -> Iterator[Call]:
-    """The same work done by NumPy and PyTorch."""
-    sizes = product_sizes(spec) if spec.op.kind == "matmul" else None
-    if sizes is not None:
-        batches, rows, inner, columns = sizes
-        a = np.full((batches, rows, inner), 0.5, np.float32)
-        b = np.full((batches, inner, columns), 0.5, np.float32)
-        if batches == 1:
-            a, b = a[0], b[0]
-        yield partial(np.matmul, a, b, out=np.empty((*a.shape[:-1], columns), np.float32))
-        if peer is not None:
-            yield partial(peer.matmul, peer.from_numpy(a), peer.from_numpy(b))
-    elif peer is not None and spec.op.name in _CONVOLUTIONS:
-        yield _convolution(spec, peer)
+def _product(sizes: Sizes, peer: Any) -> Iterator[Call]:
+    """A matrix product by NumPy and by PyTorch."""
+    batches, rows, inner, columns = sizes
+    a = np.full((batches, rows, inner), 0.5, np.float32)
+    b = np.full((batches, inner, columns), 0.5, np.float32)
+    if batches == 1:
+        a, b = a[0], b[0]
+    yield partial(np.matmul, a, b, out=np.empty((*a.shape[:-1], columns), np.float32))
+    if peer is not None:
+        yield partial(peer.matmul, peer.from_numpy(a), peer.from_numpy(b))
+
+
+def _best(spec: Any, own: float, peer: Any) -> float:
+    """Seconds of the products or the convolution alone, by whoever is fastest."""
+    if spec.op.kind == "conv":
+        known = peer is not None and spec.op.name in _CONVOLUTIONS
+        return min(own, _alone(_convolution(spec, peer))) if known else own
+    others = sum(
+        count * min(_alone(call) for call in _product(sizes, peer))
+        for count, sizes in products_of(spec)
+    )
+    return min(own, others) if others else own
 
 
 def _convolution(spec: Any, torch: Any) -> Call:
@@ -208,12 +267,15 @@ def measure(key: str) -> dict[str, Any]:
         except Exception as error:
             unmeasured.add(f"{spec.op.name}: {error}"[:100])
             continue
-        if spec.op.kind in ("matmul", "conv"):
-            best = min([own, *(_alone(call) for call in _others(spec, peer))])
-            arithmetic += share * operations(spec)
+        flops = operations(spec)
+        if spec.op.kind in ("matmul", "conv") or flops:
+            best = _best(spec, own, peer)
+            arithmetic += share * flops
             products += share * best
             if spec.op.kind == "matmul":  # on a busy machine a short one may run undisturbed
-                rate = max(rate, operations(spec) / best)
+                rate = max(rate, flops / best)
+            elif spec.op.kind != "conv":
+                kinds["around products"] += share * (own - best)
         else:
             kinds[spec.op.kind] += share * own
     rate = max(rate, best_rate(peer))  # the load of the machine may have been another one

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from rushlight.cli.info import report
+from rushlight.engine.backends.cpu.llvm import store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,8 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _cache(what: str) -> None:
-    from rushlight.engine.backends.cpu.llvm import store
-
     if what == "clear":
         store.shared().clear()
     print(store.usage())

@@ -47,7 +47,6 @@ def _arithmetic(key: str, steps: int) -> float:
     return sum(
         times / steps * operations(spec)
         for spec, times in specs_of(step, steps).items()
-        if spec.op.kind in ("matmul", "conv")
     )
 
 
@@ -60,6 +59,15 @@ def test_the_arithmetic_of_convolutions_is_counted() -> None:
     first, second = 28 * 28 * 6 * 3 * 25, 10 * 10 * 16 * 6 * 25
     linear = 400 * 120 + 120 * 84 + 84 * 10
     assert _arithmetic("lenet", 2) == 2 * 4 * (2 * first + 3 * second + 3 * linear)
+
+
+def test_the_arithmetic_inside_attention_is_counted() -> None:
+    rows, width = 16 * 64, 128
+    linear = rows * width * width * (3 + 1 + 4 + 4)
+    attention = 16 * 4 * 64 * 64 * 32
+    embedding = rows * width * 256
+    layers = 4 * (3 * linear + (2 + 5) * attention)
+    assert _arithmetic("gpt", 2) == 2 * (layers + 3 * embedding)
 
 
 @pytest.mark.parametrize("shapes, sizes", [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,10 @@ from tests.ops.harness import array_of, dtype_name, is_tensor, quiet
 TOLERANCE = {"float64": 1e-13, "float32": 4e-6, "bfloat16": 1.6e-2, "float": 1e-6}
 #: Tensors of smaller numbers than this are compared as if they held this one.
 SMALLEST_SCALE = 0.05
+#: Operators that may put equal elements into any order.
+UNPROMISED = re.compile(r"argsort|msort|sort\(|topk|median|kthvalue|mode\(")
+#: How much more the tolerance is where PyTorch computes otherwise: its own approximations.
+OTHER_FORMULAS = {"float64": 1e4}
 #: Numbers beyond which nothing is compared.
 OVERFLOWING = 1e25
 #: How many times random last bits may move a result.
@@ -106,8 +112,17 @@ def run_source(source: str, torch: Any, manager: AbstractContextManager[Any]) ->
     return outcome
 
 
+def runs_away(outcome: Outcome) -> bool:
+    """Whether a training has left the numbers there are: infinity minus infinity is anything."""
+    arrays = [seen.array for seen in outcome.seen if seen.array is not None]
+    return any(a.dtype.kind == "f" and np.isnan(a).all() and a.size for a in arrays[-8:])
+
+
 def difference(
-    one: Outcome, two: Outcome, noise: Sequence[Outcome] | None
+    one: Outcome,
+    two: Outcome,
+    noise: Sequence[Outcome] | None,
+    room: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[str, str] | None:
     """How two outcomes differ: the kind and words, or ``None``.
 
@@ -115,6 +130,7 @@ def difference(
         one: what is looked at.
         two: what it should be.
         noise: runs of the second one with random last bits; ``None`` if all bits must agree.
+        room: what the tolerance of some types is multiplied by.
     """
     if one.error is not None or two.error is not None:
         if type(one.error) is type(two.error):
@@ -128,13 +144,16 @@ def difference(
     if chaotic:
         return None
     for index, (mine, other) in enumerate(zip(one.seen, two.seen, strict=True)):
-        found = _differ(mine, other, None if noise is None else [n.seen[index] for n in noise])
+        runs = None if noise is None else [n.seen[index] for n in noise]
+        found = _differ(mine, other, runs, room.get(other.dtype, 1.0))
         if found:
             return found[0], f"{mine.label}: {found[1]}"
     return None
 
 
-def _differ(mine: Seen, other: Seen, noise: list[Seen] | None) -> tuple[str, str] | None:
+def _differ(
+    mine: Seen, other: Seen, noise: list[Seen] | None, room: float
+) -> tuple[str, str] | None:
     if mine.dtype != other.dtype:
         return "dtype", f"{mine.dtype} instead of {other.dtype}"
     if mine.array is None:
@@ -146,13 +165,13 @@ def _differ(mine: Seen, other: Seen, noise: list[Seen] | None) -> tuple[str, str
     a, b = mine.array, other.array
     good = (a == b) | ((a != a) & (b != b))
     if noise is not None and not good.all():
-        good |= _within(a, b, other.dtype, noise)
+        good |= _within(a, b, room * TOLERANCE.get(other.dtype, 1e-6), noise)
     if good.all():
         return None
     return "values", f"{int((~good).sum())} of {good.size} elements differ\n{a}\ninstead of\n{b}"
 
 
-def _within(a: np.ndarray, b: np.ndarray, dtype: str, noise: list[Seen]) -> np.ndarray:
+def _within(a: np.ndarray, b: np.ndarray, tolerance: float, noise: list[Seen]) -> np.ndarray:
     """Where ``a`` is as near to ``b`` as random last bits leave it."""
     others = [n.array for n in noise]
     if b.dtype.kind not in "fc":
@@ -172,7 +191,7 @@ def _within(a: np.ndarray, b: np.ndarray, dtype: str, noise: list[Seen]) -> np.n
             unstable |= np.isfinite(other) != finite
         wild = float(spread.max(initial=0.0))
         # a few runs tell little of one element: its neighbours' spread counts too
-        allowed = TOLERANCE.get(dtype, 1e-6) * (np.abs(b) + scale) / 2 + ROOM * (spread + wild / 8)
+        allowed = tolerance * (np.abs(b) + scale) / 2 + ROOM * (spread + wild / 8)
         unstable |= allowed > 0.05 * scale
         if scale > OVERFLOWING:
             return np.ones(b.shape, bool)  # where infinity begins depends on the order of a sum
@@ -202,15 +221,15 @@ def check(program: Program | Script, modes: Sequence[str]) -> tuple[Failure | No
         compared |= {name, other}
         if one.beside:
             return Failure((name, other), "memory", "\n".join(one.beside)), compared
-        if name == "oracle" and one.error is not None:
+        if name == "oracle" and (one.error is not None or UNPROMISED.search(program.source())):
             compared -= {"oracle"}  # it is stricter about what is saved for a gradient
             continue
         if name == "recorded" and one.error is None and two.error is not None:
             continue
-        if difference(one, two, None) is None:
+        if difference(one, two, None) is None or (name == "oracle" and runs_away(two)):
             continue
         noise = noise or [run(program, f"noisy{number}") for number in range(NOISY_RUNS)]
-        found = difference(one, two, noise)
+        found = difference(one, two, noise, OTHER_FORMULAS if name == "oracle" else {})
         if found:
             return Failure((name, other), *found), compared
     return None, compared

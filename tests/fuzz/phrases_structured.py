@@ -208,9 +208,7 @@ def _image(g: Generator, x: str) -> None:
 def gradient(g: Generator) -> None:
     """Gradients of something with respect to something, looked at or used for an update."""
     leaves = [n for n in g.tensors(lambda t: t.is_leaf and t.requires_grad) if n[0] == "w"]
-    outputs = g.tensors(
-        lambda t: t.requires_grad and not t.is_leaf and t.is_floating_point()
-    )
+    outputs = g.tensors(lambda t: t.requires_grad and not t.is_leaf and t.is_floating_point())
     if not leaves or not outputs:
         return
     y = g.random.choice(outputs[-5:])

@@ -306,8 +306,9 @@ def bernoulli_mask(source: Source, shape: Shape, p: float) -> Mask:
     high, low = np.uint32(limit >> 32), np.uint32(limit & 0xFFFFFFFF)
     top = pairs[0::2] & np.uint32(0x1FFFFF)
     mask = top < high
-    undecided = np.flatnonzero(top == high)
-    if undecided.size:
+    equal = top == high
+    if np.count_nonzero(equal):
+        undecided = np.flatnonzero(equal)
         mask[undecided] = pairs[1::2][undecided] < low
     return mask.reshape(shape)
 

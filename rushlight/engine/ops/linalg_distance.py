@@ -307,7 +307,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     for x in (x1, x2):
         if -back > x.ndim:
             x = x.reshape((1,) * (ndim - x.ndim) + tuple(x.shape))
-        if x.shape[back] != shape[axis]:  # the same number at every place of the vector
+        if ndim and x.shape[back] != shape[axis]:  # the same number at every place of the vector
             x = x.expand([n if i == back else -1 for i, n in enumerate(shape[-x.ndim :], -x.ndim)])
         parts.append(x / vector_norm(x, 2, back, True).clamp_min(eps))
     return (parts[0] * parts[1]).sum(axis)

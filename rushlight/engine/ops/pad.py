@@ -225,12 +225,16 @@ def _padded(x: Array, axis: int, places: Array, left: int, right: int) -> Array:
     return made
 
 
-def _padding(name: str, grad_name: str, rule: Rule) -> Op:
-    """The operator of one way of padding, and the adjoint one its gradient needs."""
-
+def _infer(rule: Rule) -> Callable[[Meta, Shape], Meta]:
     def infer(input: Meta, pad: Shape) -> Meta:
         made = padded_meta(input, pad)
         return made.like() if rule is _wrap else made  # wrapped around it is a new tensor
+
+    return infer
+
+
+def _padding(name: str, grad_name: str, rule: Rule) -> Op:
+    """The operator of one way of padding, and the adjoint one its gradient needs."""
 
     def kernel(spec: Spec, pad: Shape) -> Callable[[Array], Array]:
         assert spec.inputs[0] is not None
@@ -270,7 +274,7 @@ def _padding(name: str, grad_name: str, rule: Rule) -> Op:
     op = Op(
         f"{name}(Tensor input, int[] pad)",
         kind=OTHER,
-        infer=infer,
+        infer=_infer(rule),
         kernel=kernel,
         element=_own_element(rule),
         grad={"input": lambda g, input_meta, pad: folding(g, whole=input_meta, pad=pad)},

@@ -141,12 +141,12 @@ def _image_kernel(spec: Spec, output_size: Shape, window: Window) -> Callable[[A
     return call
 
 
-def _columns_element(load: Load, index: Place, spec: Spec, window: Window) -> Expr:
-    source = spec.inputs[0]
-    assert source is not None
+def _column_place(
+    index: Place, height: int, width: int, window: Window
+) -> tuple[list[Part], Condition]:
+    """Where in the image an element of the columns stands, and whether in its padding or not."""
     kernel, dilation, padding, stride = window
     *lead, depth, number = index
-    height, width = source.shape[-2:]
     channel, tap = divided(depth, kernel[0] * kernel[1])
     held: Condition = True
     place: list[Part] = []
@@ -157,8 +157,27 @@ def _columns_element(load: Load, index: Place, spec: Spec, window: Window) -> Ex
         inside = within(moved, size) if padding[axis] else True
         held = both(held, inside)
         place.append(guarded(inside, moved))
-    found = load(0, [*lead, channel, *place])
-    return as_result(pick(held, found, 0), spec)
+    return [*lead, channel, *place], held
+
+
+def _columns_element(load: Load, index: Place, spec: Spec, window: Window) -> Expr:
+    source = spec.inputs[0]
+    assert source is not None
+    height, width = source.shape[-2:]
+    place, held = _column_place(index, height, width, window)
+    return as_result(pick(held, load(0, place), 0), spec)
+
+
+def _image_at(
+    load: Load, index: Place, spec: Spec, output_size: Shape, window: Window
+) -> tuple[list[Part], Expr]:
+    """Where an element of the columns is added; what is in the padding adds nothing."""
+    height, width = spec.out.shape[-2:]
+    place, held = _column_place(index, height, width, window)
+    return place, as_result(pick(held, load(0, index), 0), spec)
+
+
+_image_at.domain = 0  # type: ignore[attr-defined]
 
 
 columns_op: Op = Op(
@@ -180,6 +199,7 @@ image_op: Op = Op(
     kind=OTHER,
     infer=_image_infer,
     kernel=_image_kernel,
+    scatter=_image_at,
     grad={"input": lambda g, window: columns_op(g, window=window)},
     grad_name="Col2Im",
 )

@@ -167,7 +167,7 @@ def _widths(y: Any, x: Any, dim: int, function: str) -> Any:
         if x.shape[0] != y.shape[dim]:
             raise RuntimeError(f"{function}: There must be one `x` value for each sample point")
         return diff(x).reshape((-1,) + (1,) * (y.ndim - dim - 1))
-    return diff(x, dim=dim - y.ndim)
+    return diff(x, dim=dim - y.ndim if x.ndim < y.ndim else dim)  # counted in the longer shape
 
 
 def _area(y: Any, x: Any, dx: Any, dim: int, function: str) -> tuple[Any, int]:
@@ -184,7 +184,7 @@ def _area(y: Any, x: Any, dx: Any, dim: int, function: str) -> tuple[Any, int]:
 
 
 _AREA = (S(t(5)), S(t(3, 4), dim=0), S(t(3, 4), dx=0.5), S(t(3, 4), t(4)), S(t(3, 4), t(3, 4)),
-         S(ti(4)))  # fmt: skip
+         S(ti(4)), S(t(2), t(3, 2)), S(t(2, 3, 4), t(3, 4), dim=1))  # fmt: skip
 
 
 @composite(samples=_AREA)

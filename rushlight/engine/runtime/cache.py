@@ -240,6 +240,7 @@ def forget_states() -> None:
     if counters.states > MAX_STATES:
         counters.states = 0
         counters.tree_resets += 1
+        misses.history.clear()  # what it remembers would keep the old trees alive
         for slot in list(slots.every.values()):
             slot.root = State(None, None, slot.base, slot.base, None)
 

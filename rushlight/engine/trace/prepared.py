@@ -100,9 +100,8 @@ def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
             if spec.out.dtype.category >= FLOATING:
                 plan = plans.get(_ONE) or plan_for(op, _ONE)
                 saved: list[Any] = [value] if plan.inputs else []
-                if plan.outputs:
-                    first = number - trace.slot.base
-                    saved += [trace.values[first + i] for i in plan.outputs]
+                for i in plan.outputs:
+                    saved.append(trace.values[number - trace.slot.base + i])
                 tensor._edge = (grow(spec, plan, (edge,), saved), 0)
         if number > trace.limit:
             overflow()
@@ -180,10 +179,11 @@ def binary(
             if differentiable and spec.out.dtype.category >= FLOATING:
                 needs = (first_edge is not None, second_edge is not None)
                 plan = plans.get(needs) or plan_for(op, needs)
-                saved = [second if i else first for i in plan.inputs]
-                if plan.outputs:
-                    begin = number - trace.slot.base
-                    saved += [trace.values[begin + i] for i in plan.outputs]
+                saved: list[Any] = []
+                for i in plan.inputs:
+                    saved.append(second if i else first)
+                for i in plan.outputs:
+                    saved.append(trace.values[number - trace.slot.base + i])
                 tensor._edge = (grow(spec, plan, (first_edge, second_edge), saved), 0)
         if number > trace.limit:
             overflow()
@@ -207,13 +207,25 @@ def ternary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any, Any, Any], An
 
     def call(input: Any, other: Any, third: Any) -> Any:
         try:
-            first = input._value if input._alias is None else input._alias.read(input)
-            second = other._value if other._alias is None else other._alias.read(other)
+            alias = input._alias
+            if alias is None or (alias.version == input._seen and input._base is None):
+                first = input._value
+            else:
+                first = alias.read(input)
+            alias = other._alias
+            if alias is None or (alias.version == other._seen and other._base is None):
+                second = other._value
+            else:
+                second = alias.read(other)
             first_edge, second_edge = input._edge, other._edge
             if third is None:
                 last, last_meta, third_edge = None, None, None
             else:
-                last = third._value if third._alias is None else third._alias.read(third)
+                alias = third._alias
+                if alias is None or (alias.version == third._seen and third._base is None):
+                    last = third._value
+                else:
+                    last = alias.read(third)
                 last_meta, third_edge = last.meta, third._edge
         except AttributeError:
             return long_way(input, other, third)
@@ -256,10 +268,11 @@ def ternary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any, Any, Any], An
                 needs = (first_edge is not None, second_edge is not None, third_edge is not None)
                 plan = plans.get(needs) or plan_for(op, needs)
                 values = (first, second, last)
-                saved = [values[i] for i in plan.inputs]
-                if plan.outputs:
-                    begin = number - trace.slot.base
-                    saved += [trace.values[begin + i] for i in plan.outputs]
+                saved: list[Any] = []
+                for i in plan.inputs:
+                    saved.append(values[i])
+                for i in plan.outputs:
+                    saved.append(trace.values[number - trace.slot.base + i])
                 edges = (first_edge, second_edge, third_edge)
                 tensor._edge = (grow(spec, plan, edges, saved), 0)
         if number > trace.limit:

@@ -164,9 +164,11 @@ class _Convolution(_ConvNd):
     def forward(self, input: Any) -> Any:
         """(N, in_channels, *) to (N, out_channels, *); N may be left out."""
         parameters = self._parameters
-        if "weight" in parameters and "bias" in parameters:  # else they are computed
-            return self._conv_forward(input, parameters["weight"], parameters["bias"])
-        return self._conv_forward(input, self.weight, self.bias)
+        try:
+            weight, bias = parameters["weight"], parameters["bias"]
+        except KeyError:  # they are computed
+            weight, bias = self.weight, self.bias
+        return self._conv_forward(input, weight, bias)
 
 
 class Conv1d(_Convolution):

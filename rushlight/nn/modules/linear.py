@@ -78,9 +78,11 @@ class Linear(Module):
     def forward(self, input: Any) -> Any:
         """(*, in_features) to (*, out_features)."""
         parameters = self._parameters
-        if "weight" in parameters and "bias" in parameters:  # else they are computed
-            return linear(input, parameters["weight"], parameters["bias"])
-        return linear(input, self.weight, self.bias)
+        try:
+            weight, bias = parameters["weight"], parameters["bias"]
+        except KeyError:  # they are computed
+            weight, bias = self.weight, self.bias
+        return linear(input, weight, bias)
 
     def extra_repr(self) -> str:
         """The sizes."""

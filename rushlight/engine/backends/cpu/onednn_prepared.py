@@ -43,6 +43,13 @@ def address(array: np.ndarray) -> int:
     return pointer_at(id(array) + DATA_OFFSET).value
 
 
+def aligned(size: int) -> np.ndarray:
+    """New memory of ``size`` bytes that begins at a multiple of the alignment."""
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    skip = -address(memory) % ALIGNMENT
+    return memory[skip : skip + size]
+
+
 class Scratch:
     """Memory for what lives only during one operation; it grows to the largest need."""
 

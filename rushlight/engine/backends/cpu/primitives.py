@@ -14,6 +14,7 @@ from rushlight.engine.backends.cpu.primitives_convolution import (
 )
 from rushlight.engine.backends.cpu.primitives_matmul import (
     batched_recipe,
+    dot_recipe,
     linear_recipe,
     mv_recipe,
     nn_recipe,
@@ -36,6 +37,7 @@ RECIPES: Final[dict[str, Callable[..., Recipe]]] = {
     "bmm": product_recipe,
     "batched": batched_recipe,
     "mv": mv_recipe,
+    "dot": dot_recipe,
     "convolution": forward_recipe,
     "convolution_input_grad": input_grad_recipe,
     "convolution_weight_grad": weight_grad_recipe,

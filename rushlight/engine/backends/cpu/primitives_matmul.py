@@ -338,3 +338,15 @@ def mv_recipe(spec: Spec, epilogue: Epilogue) -> Recipe:
     """A matrix and a vector."""
     shape = (*spec.out.shape, 1)
     return _Product(spec, ((0, _as_is), (1, _column)), shape, None, epilogue).recipe()
+
+
+#: Elements up to which oneDNN multiplies two vectors in one call: 1000 take 1.2 microseconds,
+#: 100 000 take 160, ten times what it takes to read them.
+LONGEST_DOT = 8192
+
+
+def dot_recipe(spec: Spec, epilogue: Epilogue) -> Recipe:
+    """The product of two vectors."""
+    if _meta(spec, 0).numel > LONGEST_DOT:
+        raise onednn.Unsupported("vectors of that length")
+    return _Product(spec, ((0, _row), (1, _column)), (1, 1), None, epilogue).recipe()

@@ -36,37 +36,8 @@ _TWIST = """
 """
 
 
-def _loop(n: str, begin: int, end: int, shift: int, before: str, after: str) -> str:
-    """A loop of the recurrence over places ``begin`` to ``end``, with the far word at a shift."""
-    return f"""
-{n}:
-  %{n}.i = phi i64 [ {begin}, %{before} ], [ %{n}.more, %{n} ]
-  %{n}.following = add nuw nsw i64 %{n}.i, 1
-  %{n}.distant = add nsw i64 %{n}.i, {shift}
-{_TWIST.format(n=n)}
-  %{n}.more = add nuw nsw i64 %{n}.i, 1
-  %{n}.last = icmp eq i64 %{n}.more, {end}
-  br i1 %{n}.last, label %{after}, label %{n}, !llvm.loop !0
-"""
-
-
-def _text(attributes: str) -> str:
-    last = _TWIST.format(n="z").replace("%z.i", "623").replace("%z.following", "0")
-    last = last.replace("%z.distant", "396")
-    return f"""
-define internal void @twist(ptr %key) #0 {{
-start:
-  br label %a
-{_loop("a", 0, 227, 397, "start", "b.start")}
-b.start:
-  br label %b
-{_loop("b", 227, 623, -227, "b.start", "end")}
-end:
-{last}
-  ret void
-}}
-
-define internal void @temper(ptr noalias %key, ptr noalias %out, i64 %count) #0 {{
+_FILL = """
+define internal void @temper(ptr noalias %key, ptr noalias %out, i64 %count) #0 {
 start:
   br label %t
 t:
@@ -90,9 +61,9 @@ t:
   br i1 %last, label %end, label %t, !llvm.loop !0
 end:
   ret void
-}}
+}
 
-define void @fill(ptr %state, ptr %out, i64 %count) #0 {{
+define void @fill(ptr %state, ptr %out, i64 %count) #0 {
 start:
   %pos.at = getelementptr i32, ptr %state, i64 624
   %pos.start = load i32, ptr %pos.at, align 4
@@ -125,8 +96,40 @@ end:
   %pos.end = trunc i64 %pos to i32
   store i32 %pos.end, ptr %pos.at, align 4
   ret void
-}}
+}
+"""
 
+
+def _loop(n: str, begin: int, end: int, shift: int, before: str, after: str) -> str:
+    """A loop of the recurrence over places ``begin`` to ``end``, with the far word at a shift."""
+    return f"""
+{n}:
+  %{n}.i = phi i64 [ {begin}, %{before} ], [ %{n}.more, %{n} ]
+  %{n}.following = add nuw nsw i64 %{n}.i, 1
+  %{n}.distant = add nsw i64 %{n}.i, {shift}
+{_TWIST.format(n=n)}
+  %{n}.more = add nuw nsw i64 %{n}.i, 1
+  %{n}.last = icmp eq i64 %{n}.more, {end}
+  br i1 %{n}.last, label %{after}, label %{n}, !llvm.loop !0
+"""
+
+
+def _text(attributes: str) -> str:
+    last = _TWIST.format(n="z").replace("%z.i", "623").replace("%z.following", "0")
+    last = last.replace("%z.distant", "396")
+    return f"""
+define internal void @twist(ptr %key) #0 {{
+start:
+  br label %a
+{_loop("a", 0, 227, 397, "start", "b.start")}
+b.start:
+  br label %b
+{_loop("b", 227, 623, -227, "b.start", "end")}
+end:
+{last}
+  ret void
+}}
+{_FILL}
 attributes #0 = {{ noinline nounwind {attributes} }}
 !0 = distinct !{{!0, !1}}
 !1 = !{{!"llvm.loop.vectorize.enable", i1 true}}

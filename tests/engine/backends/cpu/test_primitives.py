@@ -158,6 +158,9 @@ PRODUCTS = {
     ),
     "mv": spec_of("mv", plain(9, 7), plain(7)),
     "mv, turned": spec_of("mv", TURNED, plain(8)),
+    "dot": spec_of("dot", plain(70), plain(70)),
+    "dot, strided": spec_of("dot", strided_meta((7,), (3,), float32), plain(7)),
+    "dot, one": spec_of("dot", plain(1), plain(1)),
     "mv, strided": spec_of("mv", STRIDED, strided_meta((8,), (3,), float32)),
 }
 
@@ -257,6 +260,7 @@ def test_what_it_does_not_compute() -> None:
     assert primitive_for(spec_of("mm", double, make_meta((5, 6), float64))) is None
     assert primitive_for(spec_of("mm", plain(0, 5), plain(5, 6))) is None
     assert primitive_for(spec_of("abs", plain(4))) is None
+    assert primitive_for(spec_of("dot", plain(100_000), plain(100_000))) is None
 
 
 def test_every_primitive_has_memories_of_its_own() -> None:

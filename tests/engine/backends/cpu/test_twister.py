@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -15,10 +13,9 @@ COUNTS = (1, 65, 100, 623, 624, 625, 1000, 5000, 70, 4096, 64, 3, 1249)
 
 
 @pytest.fixture
-def native(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mt19937.native, "fill", None)
     monkeypatch.setattr(twister, "_twister", twister._Twister())
-    yield
 
 
 @pytest.mark.usefixtures("native")
