@@ -22,6 +22,13 @@ WITHOUT_GRADIENT = {
     "the gradient of a gradient that PyTorch does not differentiate either": {
         "ctc_loss_backward", "grid_sampler_2d_backward", "grid_sampler_3d_backward",
     },
+    "written with recorded operations where it will be differentiated": {
+        "attention_backward", "lstm_sequence_backward", "gru_sequence_backward",
+        "elman_sequence_backward",
+    },
+    "only the compiler applies it": {
+        "class_losses", "class_shares", "pool_chosen", "dropout_from_draws",
+    },
     "made of nothing": {"zeros_", "ones_", "permutation", "dropout_noise", "random_fill"},
     "the same bits, another type": {"view_dtype"},
     "the rule of an optimizer": {"foreach"},

@@ -184,10 +184,10 @@ def _area(y: Any, x: Any, dx: Any, dim: int, function: str) -> tuple[Any, int]:
 
 
 _AREA = (S(t(5)), S(t(3, 4), dim=0), S(t(3, 4), dx=0.5), S(t(3, 4), t(4)), S(t(3, 4), t(3, 4)),
-         S(ti(4)), S(t(2), t(3, 2)), S(t(2, 3, 4), t(3, 4), dim=1))  # fmt: skip
+         S(ti(4)), S(t(2, 3, 4), t(3, 4), dim=1))  # fmt: skip
 
 
-@composite(samples=_AREA)
+@composite(samples=(*_AREA, S(t(2), t(3, 2))))
 def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     """The area under the straight lines through the points ``(x, y)``, along ``dim``.
 
@@ -207,7 +207,7 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     return area.sum(dim) / 2.0
 
 
-@composite(samples=_AREA)
+@composite(samples=(*_AREA, S(t(2), t(3, 2))))
 def trapz(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     """Another name of :func:`trapezoid`.
 

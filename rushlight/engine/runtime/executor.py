@@ -101,6 +101,7 @@ def flush(reason: str = "") -> None:
     if len(trace.values) == slot.base:
         return
     program, error = None, None
+    begun = False
     with turn.lock:
         slot.trace = here.trace = Trace(slot, trace.grad, trace.inference)
         try:
@@ -109,8 +110,9 @@ def flush(reason: str = "") -> None:
             if program.nodes:
                 if program.steps is None:
                     program.steps = prepare(program)
-                if program.overwrites:
+                if _may_overwrite(program):
                     with _Shield():
+                        begun = True
                         error = _execute(program, trace.values, trace)
                         trace.close(program.held if error is None and ended is None else None)
                 else:
@@ -119,7 +121,7 @@ def flush(reason: str = "") -> None:
             else:
                 trace.close()
         except BaseException as raised:
-            _break_off(trace, program, raised)
+            _break_off(trace, raised, begun)
             raise
         if ended is not None:
             ended()
@@ -155,7 +157,7 @@ def run_again(program: Program, values: Sequence[Value]) -> BaseException | None
         ended = None if watch.flush is None else watch.flush(None, program, "torch.compile")
         if program.steps is None:
             program.steps = prepare(program)
-        if program.overwrites:
+        if _may_overwrite(program):
             with _Shield():
                 error = _execute(program, values, _again)
         else:
@@ -165,14 +167,18 @@ def run_again(program: Program, values: Sequence[Value]) -> BaseException | None
     return error
 
 
-def _break_off(trace: Trace, program: Program | None, raised: BaseException) -> None:
+def _may_overwrite(program: Program) -> bool:
+    """Whether the program may write over what comes from outside: compiled ones often do."""
+    return program.overwrites or program.runs >= thresholds.begin
+
+
+def _break_off(trace: Trace, raised: BaseException, begun: bool) -> None:
     """After an interruption: keep the trace, so that what is held can still be computed.
 
-    Where memory has been written over in place, or the program itself cannot be run, whoever needs
-    one of its values gets the error.
+    Where memory may have been written over in place (the run has ``begun``), or the program itself
+    cannot be run, whoever needs one of its values gets the error.
     """
-    again = program is None or not program.overwrites
-    if again and not isinstance(raised, Exception):
+    if not begun and not isinstance(raised, Exception):
         slot = trace.slot
         if len(slot.trace.values) == slot.base:
             trace.grad, trace.inference = slot.trace.grad, slot.trace.inference

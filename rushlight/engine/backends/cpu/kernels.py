@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.backends.cpu import onednn
+from rushlight.engine.backends.cpu.kernels_columns import as_product
 from rushlight.engine.backends.cpu.onednn_convolution import (
+    BACKWARD_DATA,
+    BACKWARD_WEIGHTS,
+    FORWARD,
+    Geometry,
     prepare_convolution,
     prepare_convolution_backward_data,
     prepare_convolution_backward_weights,
@@ -19,6 +24,8 @@ from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.op import Spec, register_kernel
 
 Kernel = Callable[..., Any]
+
+_SINGLE = np.dtype(np.float32)
 
 
 def _usable(spec: Spec) -> bool:
@@ -43,10 +50,11 @@ def convolution(
     if not _usable(spec) or x is None or weight is None or not x.numel:
         return None
     shapes = tuple(x.shape), tuple(weight.shape)
+    more = transposed, output_padding if transposed else ()
+    geometry = Geometry(*shapes, stride, padding, dilation, groups, _SINGLE, *more)
     return _or_numpy(
-        lambda: prepare_convolution(
-            *shapes, bias is not None, stride, padding, dilation, groups, np.dtype(np.float32),
-            transposed, output_padding if transposed else (),
+        lambda: as_product(geometry, FORWARD, bias is not None) or prepare_convolution(
+            *shapes, bias is not None, stride, padding, dilation, groups, _SINGLE, *more
         )
     )  # fmt: skip
 
@@ -60,11 +68,12 @@ def convolution_input_grad(
     if not _usable(spec) or g is None or weight is None or not g.numel:
         return None
     filters = tuple(weight.shape)
+    geometry = Geometry(tuple(shape), filters, stride, padding, dilation, groups, _SINGLE)
     return _or_numpy(
-        lambda: prepare_convolution_backward_data(
-            shape, filters, stride, padding, dilation, groups, np.dtype(np.float32)
+        lambda: as_product(geometry, BACKWARD_DATA) or prepare_convolution_backward_data(
+            shape, filters, stride, padding, dilation, groups, _SINGLE
         )
-    )
+    )  # fmt: skip
 
 
 @register_kernel("convolution_weight_grad")
@@ -77,9 +86,14 @@ def convolution_weight_grad(
         return None
     size = tuple(x.shape)
 
+    geometry = Geometry(size, tuple(shape), stride, padding, dilation, groups, _SINGLE)
+
     def prepare() -> Kernel:
+        product = as_product(geometry, BACKWARD_WEIGHTS)
+        if product is not None:
+            return product
         both = prepare_convolution_backward_weights(
-            size, shape, False, stride, padding, dilation, groups, np.dtype(np.float32)
+            size, shape, False, stride, padding, dilation, groups, _SINGLE
         )
         return lambda x, g: both(x, g)[0]
 

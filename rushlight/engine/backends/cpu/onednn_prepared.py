@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -135,37 +136,66 @@ class Port:
         return made
 
 
-class Kernel:
-    """Primitives in the order of their execution, made for a number of threads.
+class Prepared:
+    """Primitives that are executed one after the other, and the memory objects they work on.
+
+    Attributes:
+        executions: address, number of arguments and address of the arguments of each primitive.
+        handles: addresses of the memory objects of the caller's arrays, in their order.
+        internal: the memory objects of what lives only meanwhile, with their places in the
+            scratch memory.
+        scratch: bytes of scratch memory.
+        threads: how many threads they are made for and run with.
+        base: where the scratch memory lay when it was last placed.
+        pointers: where the caller's arrays lay last.
+    """
+
+    __slots__ = (
+        "base", "executions", "handles", "internal", "pointers", "primitives", "scratch",
+        "threads",
+    )  # fmt: skip
+
+    def __init__(self, count: int) -> None:
+        self.threads = count
+        self.base = -1
+        self.scratch = 0
+        self.handles: list[int] = []
+        self.internal: list[tuple[Memory, int]] = []
+        self.primitives: list[Primitive] = []
+        self.executions: list[tuple[int, int, int]] = []
+        self.pointers: list[int] = []
+
+    def place(self) -> None:
+        """Tell the internal memories where the scratch memory lies now."""
+        scratch.reserve(self.scratch)
+        set_handle = onednn.library().function("memory_set_data_handle", brief=True)
+        for memory, offset in self.internal:
+            set_handle(memory.address, scratch.base + offset)
+        self.base = scratch.base
+
+    @property
+    def implementation(self) -> str:
+        """oneDNN's names for the steps, such as ``jit:uni > jit:avx2 > jit:uni``."""
+        return " > ".join(p.description.implementation for p in self.primitives)
+
+
+class Kernel(Prepared):
+    """A primitive between the copies that bring its arrays into other layouts.
 
     Args:
         describe: makes the description of the primitive in the middle.
         ports: the caller's arrays.
         count: threads it is made for and runs with.
-
-    Attributes:
-        executions: address, number of arguments and address of the arguments of each primitive.
-        handles: addresses of the memory objects of the ports, in their order.
-        internal: the memory objects of what lives only meanwhile, with their places in the
-            scratch memory.
-        scratch: bytes of scratch memory.
     """
 
-    __slots__ = (
-        "_outside", "base", "executions", "handles", "internal", "pointers", "primitives",
-        "scratch", "threads",
-    )  # fmt: skip
+    __slots__ = ("_outside",)
 
     def __init__(
         self, describe: Callable[[], Description], ports: Sequence[Port], count: int
     ) -> None:
-        self.threads = count
-        self.base = -1
-        self.scratch = 0
-        self.internal: list[tuple[Memory, int]] = []
+        super().__init__(count)
         with thread_count(count):
             self.primitives = self._assemble(describe(), ports)
-        self.pointers: list[int] = []
         self.handles = [memory.address for memory in self._outside]
         self.executions = [
             (p.address, p.count, ctypes.addressof(p.arguments)) for p in self.primitives
@@ -230,19 +260,6 @@ class Kernel:
         self.scratch += -(-descriptor.bytes // ALIGNMENT) * ALIGNMENT
         return memory
 
-    def place(self) -> None:
-        """Tell the internal memories where the scratch memory lies now."""
-        scratch.reserve(self.scratch)
-        set_handle = onednn.library().function("memory_set_data_handle", brief=True)
-        for memory, offset in self.internal:
-            set_handle(memory.address, scratch.base + offset)
-        self.base = scratch.base
-
-    @property
-    def implementation(self) -> str:
-        """oneDNN's names for the steps, such as ``jit:uni > jit:avx2 > jit:uni``."""
-        return " > ".join(p.description.implementation for p in self.primitives)
-
 
 class Operation:
     """A prepared operation without its Python face: `launcher` makes the function that runs it.
@@ -251,14 +268,22 @@ class Operation:
         describe: makes the primitive's description, again for each number of threads.
         ports: the caller's arrays, in the order in which ``launch`` takes them.
         microseconds: what it costs on one thread, roughly.
+        build: makes the primitives for a number of threads, if it takes more than ``describe``.
     """
 
-    __slots__ = ("_describe", "epoch", "kernel", "microseconds", "ports")
+    __slots__ = ("_build", "epoch", "kernel", "microseconds", "ports")
 
     def __init__(
-        self, describe: Callable[[], Description], ports: Sequence[Port], microseconds: float
+        self,
+        describe: Callable[[], Description] | None,
+        ports: Sequence[Port],
+        microseconds: float,
+        build: Callable[[int], Prepared] | None = None,
     ) -> None:
-        self._describe = describe
+        if build is None:
+            assert describe is not None
+            build = partial(Kernel, describe, ports)
+        self._build = build
         self.ports = tuple(ports)
         self.microseconds = microseconds
         with threads.lock:
@@ -269,10 +294,12 @@ class Operation:
         pairs = zip(self.ports, arrays, strict=True)
         return tuple(port.accept(array) for port, array in pairs)
 
-    def renew(self) -> Kernel:
+    def renew(self) -> Prepared:
         """Make the kernel for the present number of threads."""
         self.epoch = threads.state.epoch
-        self.kernel = Kernel(self._describe, self.ports, threads.choose(self.microseconds))
+        count = threads.choose(self.microseconds)
+        with thread_count(count):
+            self.kernel = self._build(count)
         return self.kernel
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.backends.cpu import onednn
-from rushlight.engine.backends.cpu.onednn_prepared import ALIGNMENT, address
+from rushlight.engine.backends.cpu.onednn_prepared import ALIGNMENT, Prepared, address
 from rushlight.engine.backends.cpu.onednn_primitive import (
     Description,
     Descriptor,
@@ -18,24 +18,17 @@ from rushlight.engine.backends.cpu.onednn_primitive import (
 )
 
 
-class Assembly:
-    """What `onednn_prepared.Kernel` is to native code, put together step by step.
+class Assembly(Prepared):
+    """Primitives put together step by step.
 
     Memory is of three kinds: of the caller (`outside`), of the scratch memory (`reserve` and
     `inside`), and memory of its own that begins with zeros and stays (`keep` and `kept`).
-
-    Attributes:
-        executions, handles, internal, scratch, threads: see `onednn_prepared.Kernel`.
     """
 
-    __slots__ = ("_kept", "_outside", "handles", "internal", "primitives", "scratch", "threads")
+    __slots__ = ("_kept", "_outside")
 
     def __init__(self, count: int) -> None:
-        self.threads = count
-        self.scratch = 0
-        self.internal: list[tuple[Memory, int]] = []
-        self.handles: list[int] = []
-        self.primitives: list[Primitive] = []
+        super().__init__(count)
         self._outside: list[Memory] = []
         self._kept: list[Any] = []
 
@@ -77,7 +70,9 @@ class Assembly:
         pad = description.argument(onednn.SCRATCHPAD)
         if pad.address and pad.bytes:
             memories = {**memories, onednn.SCRATCHPAD: self.inside(pad)}
-        self.primitives.append(Primitive(description, memories))
+        made = Primitive(description, memories)
+        self.primitives.append(made)
+        self.executions.append((made.address, made.count, ctypes.addressof(made.arguments)))
 
     def copy(
         self,
@@ -90,13 +85,3 @@ class Assembly:
         (have, from_where), (want, to_where) = source, target
         made = Description("reorder", have, engine, want, engine, attributes=attributes)
         self.run(made, {onednn.SRC: from_where, onednn.DST: to_where})
-
-    @property
-    def executions(self) -> list[tuple[int, int, int]]:
-        """Address, number of arguments and address of the arguments of each primitive."""
-        return [(p.address, p.count, ctypes.addressof(p.arguments)) for p in self.primitives]
-
-    @property
-    def implementation(self) -> str:
-        """oneDNN's names for the steps."""
-        return " > ".join(p.description.implementation for p in self.primitives)

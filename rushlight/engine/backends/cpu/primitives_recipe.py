@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.engine.backends.cpu import threads
-from rushlight.engine.backends.cpu.onednn_prepared import Kernel, Port
+from rushlight.engine.backends.cpu.onednn_prepared import Kernel, Port, Prepared
 from rushlight.engine.backends.cpu.onednn_primitive import Description, Descriptor, thread_count
 from rushlight.engine.backends.cpu.primitives_assembly import Assembly
 from rushlight.engine.core.dtype import float32
@@ -77,7 +77,7 @@ class Recipe:
                 made.append(Packing(position, part, port, wanted, self.threads))
         return made
 
-    def build(self) -> Kernel | Assembly:
+    def build(self) -> Prepared:
         """The primitive with new memory objects."""
         return Kernel(self.describe, self.ports, self.threads)
 
@@ -167,14 +167,14 @@ class Primitive:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self.packings = recipe.packings()
-        self._prepared: Kernel | Assembly | None = None
+        self._prepared: Prepared | None = None
         self.inputs = recipe.inputs
         self.outputs = recipe.outputs
         self.microseconds = recipe.microseconds
         self.accumulates = recipe.accumulates
 
     @property
-    def prepared(self) -> Kernel | Assembly:
+    def prepared(self) -> Prepared:
         """What native code needs: executions, handles, internal memories; made when asked for."""
         if self._prepared is None:
             with threads.lock:

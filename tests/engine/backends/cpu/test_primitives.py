@@ -308,3 +308,25 @@ def test_packed_weights(name: str) -> None:
     expected = spec.op.kernel(spec, *spec.attrs)(*inputs)
     scale = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("name", [n for n in CONVOLUTIONS if "pixel" in n])
+def test_few_pixels_in_the_interpreter(name: str) -> None:
+    forward = CONVOLUTIONS[name]
+    x, w, _ = forward.inputs
+    assert x is not None
+    assert w is not None
+    grad = make_meta(tuple(forward.out.shape), float32)
+    attrs = {k: forward.attr(k) for k in ("stride", "padding", "dilation", "groups")}
+    specs = [
+        forward,
+        spec_of("convolution_input_grad", grad, w, shape=tuple(x.shape), **attrs),
+        spec_of("convolution_weight_grad", x, grad, shape=tuple(w.shape), **attrs),
+    ]
+    source = np.random.default_rng(0)
+    for spec in specs:
+        arrays = [filled(m, source) for m in spec.inputs if m is not None]
+        expected = spec.op.kernel(spec, *spec.attrs)(*arrays)
+        scale = max(1.0, float(np.abs(expected).max()))
+        for _ in range(2):
+            np.testing.assert_allclose(spec.kernel(*arrays), expected, rtol=1e-5, atol=1e-5 * scale)
