@@ -161,7 +161,8 @@ def test_changes_between_steps(
         plain = take_steps(text, change)
     for a, b in zip(plain, quick, strict=True):
         for one, other in zip(a, b, strict=True):
-            np.testing.assert_array_equal(one, other)
+            # not bit by bit: the later runs may be those of the compiled program
+            np.testing.assert_allclose(one, other, 1e-4, 1e-5)
 
 
 @pytest.mark.parametrize("text", OPTIMIZERS)

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
+from weakref import ref
 
 from rushlight.engine.core.errors import user_location
 from rushlight.engine.ir.graph import Meta, Value
@@ -89,7 +90,7 @@ class Passes:
         skip: how many pass by before the next one is watched.
     """
 
-    __slots__ = ("memos", "skip", "tries")
+    __slots__ = ("__weakref__", "memos", "skip", "tries")
 
     def __init__(self) -> None:
         self.memos: list[Memo] = []
@@ -97,15 +98,18 @@ class Passes:
         self.skip = 0
 
 
-_with_memos: deque[Passes] = deque()
+# Known weakly: a memo leads to a state, and so to all of its tree, which may have been given up.
+_with_memos: deque[ref[Passes]] = deque()
 
 
 def remember(passes: Passes, memo: Memo) -> None:
     """Keep a memo; the states that got theirs long ago give it up."""
     if not passes.memos:
-        _with_memos.append(passes)
+        _with_memos.append(ref(passes))
         while len(_with_memos) > MAX_STATES:
-            _with_memos.popleft().memos.clear()
+            oldest = _with_memos.popleft()()
+            if oldest is not None:
+                oldest.memos.clear()
     passes.memos.append(memo)
     if len(passes.memos) > PER_STATE:
         del passes.memos[0]

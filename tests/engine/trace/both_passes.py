@@ -90,7 +90,8 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, case: Case, steps: int = STEPS) -
         for a, b in zip(plain, quick, strict=True):
             assert (a is None) == (b is None)
             if a is not None:
-                np.testing.assert_array_equal(a, b)
+                # not bit by bit: the later runs may be those of the compiled program
+                np.testing.assert_allclose(a, b, 1e-5, 1e-6)
     assert programs[1] <= programs[0]  # the same programs are found again
     assert len(ends[0]) == len(ends[1])
     for plain, quick in zip(*ends, strict=True):

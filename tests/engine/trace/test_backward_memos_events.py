@@ -387,3 +387,13 @@ def test_few_memos_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
                 a.exp().sum().backward()
                 flush()
     assert len(memos._with_memos) <= 3
+
+
+def test_memos_of_a_tree_that_was_given_up_are_freed() -> None:
+    """A memo leads to a state, and so to all of its tree: the list of them must not keep it."""
+    known = memos.Passes()
+    memos.remember(known, memos.Memo())
+    assert memos._with_memos[-1]() is known
+    del known
+    gc.collect()
+    assert memos._with_memos.pop()() is None
