@@ -153,7 +153,9 @@ class Group:
         if tuple(source.meta.shape) != self.domain:
             return None
         axes = frozenset(a for a in reduced_axes(node))
+        strides = source.meta.strides
         long = [a for a, n in enumerate(self.domain) if n != 1]
+        long.sort(key=lambda a: -strides[a])
         kept_last = bool(long) and long[-1] not in axes
         reduction = node.spec.op.reduce
         half = node.spec.out.dtype.category == FLOATING and node.spec.out.dtype.itemsize < 4

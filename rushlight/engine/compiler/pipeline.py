@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from rushlight.engine.backends.cpu import threads
-from rushlight.engine.compiler import simplify
+from rushlight.engine.backends.cpu.onednn_prepared import aligned
+from rushlight.engine.backends.cpu.primitives import primitive_for
+from rushlight.engine.compiler import layout, simplify
 from rushlight.engine.compiler.classify import Classes, Way
 from rushlight.engine.compiler.fuse import CallUnit, Group, Uncompilable, Units
 from rushlight.engine.compiler.graph import (
@@ -40,6 +42,7 @@ PASSES: Final[dict[str, Pass]] = {
     "common": simplify.common,
     "decompose": simplify.decompose,
     "common_again": simplify.common,
+    "layout": layout.channels_last,
 }
 
 
@@ -235,11 +238,15 @@ class _Planner:
             self._python(position, unit)
 
     def _primitive(self, position: int, unit: CallUnit) -> None:
-        primitive = self.classes.primitives[unit.node]
+        primitive = self._packed(unit) or self.classes.primitives[unit.node]
         places = []
-        for number, meta in primitive.inputs:
+        copies = {packing.position: packing for packing in primitive.packings}
+        for position_of_handle, (number, meta) in enumerate(primitive.inputs):
             value = unit.node.inputs[number]
             assert value is not None
+            if position_of_handle in copies:
+                places.append(self._pack(value, copies[position_of_handle]))
+                continue
             place, strides = self._resolved(value)
             for size, have, want in zip(value.meta.shape, strides, meta.strides, strict=True):
                 if size > 1 and have != want:
@@ -252,6 +259,27 @@ class _Planner:
             offset = self.arena.place(primitive.prepared.scratch, position, position)
             scratch = Place(0, offset)
         self.made.calls.append(PrimitiveCall(primitive.prepared, places, scratch, primitive))
+
+    def _packed(self, unit: CallUnit) -> Any:
+        """The primitive on weights kept in its own layout, if they stay when the program ends."""
+        node = unit.node
+        if node.spec.op.name != "convolution" or "pack" in config.passes_off:
+            return None
+        weight = node.inputs[1]
+        if weight is None or weight.node is not None or weight.number in self.graph.owned:
+            return None
+        found = primitive_for(node.spec, packed=(1,))
+        return found if found is not None and found.packings else None
+
+    def _pack(self, value: GraphValue, packing: Any) -> Place:
+        """Where the copy of ``value`` is kept."""
+        kept = Place(self._slot())
+        self.made.constants[kept.slot] = aligned(packing.bytes)
+        self.made.packing.append(
+            PrimitiveCall(packing.prepared, [self.places[value], kept], None, packing)
+        )
+        self.made.packed.append(value.number)
+        return kept
 
     def _python(self, position: int, unit: CallUnit) -> None:
         inputs: list[Any] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from rushlight.engine.core.device import CPU, device
 from rushlight.engine.core.dtype import bool_, complex128, dtype, float64, int64
@@ -114,7 +115,7 @@ class Value:
     value has been computed, a Python number for a weak value, or ``None`` while it is pending.
     """
 
-    __slots__ = ("buffer", "meta", "pos")
+    __slots__ = ("__weakref__", "buffer", "meta", "pos")
 
     meta: Meta
     pos: int
@@ -131,6 +132,29 @@ class Value:
 
 
 SHARED = -2
+
+
+class Returned:
+    """Values whose memory others could write to for a while: what they hold may have changed.
+
+    Attributes:
+        count: how often that has happened.
+        last: for each value the count when it last happened.
+    """
+
+    __slots__ = ("count", "last")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: WeakKeyDictionary[Value, int] = WeakKeyDictionary()
+
+    def add(self, value: Value) -> None:
+        """Nobody outside holds the memory of ``value`` any more."""
+        self.count += 1
+        self.last[value] = self.count
+
+
+returned = Returned()
 
 
 class TensorBase:

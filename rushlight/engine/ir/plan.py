@@ -107,6 +107,9 @@ class Plan:
             its number.
         numbers: value numbers of the run-time numbers, with ``"d"`` or ``"q"``.
         constants: arrays for the slots of constants.
+        packing: copies of weights into a library's own layout, in slots of constants: to be made
+            when one of the values ``packed`` is another one than at the last run.
+        packed: their value numbers.
         checks: functions that raise if the data of some inputs is wrong, with how to get these.
     """
 
@@ -119,4 +122,6 @@ class Plan:
     shared: dict[int, int] = field(default_factory=dict)
     numbers: list[tuple[int, str]] = field(default_factory=list)
     constants: dict[int, Any] = field(default_factory=dict)
+    packing: list[PrimitiveCall] = field(default_factory=list)
+    packed: list[int] = field(default_factory=list)
     slots: int = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from rushlight.engine.backends.cpu.binding import Binder, Numbers, Table
 from rushlight.engine.backends.cpu.llvm.code import NativeCode
 from rushlight.engine.backends.cpu.onednn_prepared import address
 from rushlight.engine.ir.buffers import copy_strided, empty_strided
-from rushlight.engine.ir.graph import Meta, Value
+from rushlight.engine.ir.graph import Meta, Value, returned
 from rushlight.engine.ir.plan import (
     Constant,
     DataSource,
@@ -44,6 +45,10 @@ def _take_back(buffer: np.ndarray) -> None:
         del spare[slot], _lent[id(buffer)]
 
 
+def _never() -> None:
+    """A reference to no value."""
+
+
 class DataError(Exception):
     """A kernel cannot compute with the data it was given."""
 
@@ -57,7 +62,8 @@ class CompiledProgram:
     """
 
     __slots__ = (
-        "_arena", "_copies", "_inputs", "_numbers", "_numbers_of", "_outputs", "_reused",
+        "_arena", "_copies", "_inputs", "_numbers", "_numbers_of", "_outputs", "_packed",
+        "_packing", "_returned", "_reused",
         "_shared", "_spare", "_steps", "_table", "calls", "epoch", "overwrites", "plan",
     )  # fmt: skip
 
@@ -87,6 +93,13 @@ class CompiledProgram:
         for step in self._steps:
             if isinstance(step, NativeCode):
                 step.load({0: self._table.values[0]})
+        self._packed: list[tuple[int, Any]] = [(number, _never) for number in plan.packed]
+        self._packing: NativeCode | None = None
+        self._returned = 0
+        if plan.packing:
+            self._packing = NativeCode(plan, plan.packing)
+            self._packing.compile()
+            self._packing.load({0: self._table.values[0]})
 
     def run(self, values: list[Value]) -> bool:
         """Compute the results of a trace with these values.
@@ -105,6 +118,8 @@ class CompiledProgram:
         if self._numbers_of:
             if not self._numbers.put([values[n].buffer for n in self._numbers_of]):
                 return False
+        if self._packing is not None:
+            self._pack(values)
         made: list[tuple[int, Any]] = []
         spare = self._spare
         for slot, number, meta in self._outputs:
@@ -135,6 +150,25 @@ class CompiledProgram:
         for number, source in self._shared:
             values[number].buffer = values[source].buffer
         return True
+
+    def _pack(self, values: Sequence[Value]) -> None:
+        """Copy the weights into the library's layout if one of them has changed.
+
+        A value changes only while its memory is shared with the outside; otherwise, as long as
+        it lives, the same value is the same data.
+        """
+        same = all(values[number] is seen() for number, seen in self._packed)
+        if same and self._returned != returned.count:
+            since, last = self._returned, returned.last
+            same = all(last.get(values[number], 0) <= since for number, _ in self._packed)
+        self._returned = returned.count
+        if same:
+            return
+        assert self._packing is not None
+        failed = self._packing.run(self._table.address, self._numbers.address)
+        if failed:
+            raise RuntimeError(f"oneDNN: copy {failed - 1} of the weights failed")
+        self._packed = [(number, ref(values[number])) for number, _ in self._packed]
 
     def __del__(self) -> None:
         for buffer in self._spare.values():

@@ -12,7 +12,7 @@ from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.core.errors import user_location
 from rushlight.engine.core.watch import watch
 from rushlight.engine.ir.buffers import copy_strided
-from rushlight.engine.ir.graph import SHARED, WEAK_METAS, TensorBase, Value
+from rushlight.engine.ir.graph import SHARED, WEAK_METAS, TensorBase, Value, returned
 from rushlight.engine.ir.op import VIEW, Op, Spec, hooks
 from rushlight.engine.runtime.cache import ForeignValueError, Trace, here
 from rushlight.engine.runtime.executor import adopt, flush
@@ -103,6 +103,7 @@ def enter(trace: Trace, value: Value) -> int:
             owner = value.buffer.base
             if owner.shape == value.buffer.shape and owner.strides == value.buffer.strides:
                 value.buffer = owner  # ours alone again, so a kernel may write over it
+            returned.add(value)
     listed = trace.values
     value.pos = position = len(listed)
     listed.append(value)

@@ -179,6 +179,7 @@ def test_results_nobody_reads_from_a_loader() -> None:
     assert resident() - memory < 4 << 20
 
 
+@pytest.mark.usefixtures("interpreted")  # else a long program is compiled meanwhile, and kept
 def test_a_running_sum_that_is_read_late() -> None:
     total, count = torch.zeros(()), 0
     x = torch.ones(8)
