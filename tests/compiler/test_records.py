@@ -7,6 +7,7 @@ two orders of evaluation agree.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,9 @@ def check_sample(face: Face, sample: Sample, wanted: str) -> None:
             noise = []
             for seed in range(NOISY_RUNS):
                 with modes.noisy(seed):
-                    noise.append(whole(face, call))
+                    shaken, error = attempt(lambda: whole(face, call))
+                if error is None:  # a shaken number may lead to no place of a table
+                    noise.append(shaken)
         found = difference(outcome, meant, noise)
         assert found is None, f"run {number}, {found[0]}: {found[1]}"
 
@@ -100,7 +103,7 @@ def check_face(face: Face) -> None:
     failures = Failures()
     for index, sample in enumerate(face.samples):
         for wanted in ("float32", *(OTHER_TYPES if index == 0 else ())):
-            failures.run(sample, wanted, lambda s=sample, w=wanted: check_sample(face, s, w))
+            failures.run(sample, wanted, partial(check_sample, face, sample, wanted))
     failures.report()
 
 

@@ -31,7 +31,7 @@ COMPILER = importlib.util.find_spec("rushlight.engine.runtime.compiling") is not
 NO_COMPILER = "the compiler (rushlight.engine.runtime.compiling) is not there"
 
 #: What is set so that a program is compiled as soon as it comes back, however short it is.
-AT_ONCE = {"begin": 1, "use": 1, "nodes": 1}
+AT_ONCE = {"begin": 1, "use": 1, "nodes": 1, "patient": False}
 
 
 def empty_cache() -> None:

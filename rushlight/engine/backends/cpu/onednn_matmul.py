@@ -105,10 +105,11 @@ def simplify(operands: list[Operand]) -> None:
         del b.shape[0], b.strides[0]
 
 
-#: Multiplications up to which NumPy is faster (64×100×10: 2.5 µs, oneDNN 3.4 µs), and with them
+#: Multiplications up to which NumPy serves the interpreter (64×100×10: 2.5 µs, oneDNN 3.4 µs; a
+#: primitive has to be made first, which takes 200 µs of a first step), and with them
 #: the elements of a matrix that meets a vector. OpenBLAS uses one thread for so little work; its
 #: threads would go on spinning after larger products and slow the next kernel down threefold.
-NUMPY_PRODUCT, NUMPY_VECTOR = 65536, 9216
+NUMPY_PRODUCT, NUMPY_VECTOR = 262144, 9216
 
 
 def _small(m: int, n: int, k: int) -> bool:
