@@ -13,6 +13,7 @@ from rushlight.engine.ir.op import Spec
 from rushlight.engine.ir.program import Program
 from rushlight.engine.ops.group import GroupPlan, RowRule, foreach
 from rushlight.engine.runtime.cache import ForeignValueError, Slot, Trace, here, slots
+from rushlight.engine.trace.group_rules import outputs_of, resized
 from rushlight.engine.trace.recorder import record_values, wrap
 
 new = object.__new__
@@ -117,12 +118,17 @@ def _spec_for(
 
 def _make_plan(key: Any, flags: Mapping[str, Any]) -> GroupPlan:
     rule, names, kinds, frozen, metas = key
-    captured = []
+    captured: list[tuple[RowRule, tuple[Meta, ...]]] = []
     for row in metas:
         row_key = (rule, names, kinds, frozen, row)
         found = _rules.get(row_key)
         if found is None:
-            found = _rules[row_key] = capture(rule, names, kinds, row, flags)
+            like = resized(captured[0][0], metas[0], row) if captured else None
+            if like is not None:
+                found = like, outputs_of(like, row)
+            else:
+                found = capture(rule, names, kinds, row, flags)
+            _rules[row_key] = found
         captured.append(found)
     outputs = tuple(meta for _, found in captured for meta in found)
     return GroupPlan(len(kinds), len(metas[0]), [found for found, _ in captured], outputs)

@@ -118,13 +118,13 @@ def test_bfloat16() -> None:
 
 
 def test_what_onednn_lacks_is_unsupported() -> None:
-    b = make((60, 50))
+    b = make((600, 500))
     with pytest.raises(onednn.Unsupported, match="strides"):
-        prepare_matmul((40, 60), (120, 2), b.shape, strides(b), None, FLOAT)
+        prepare_matmul((400, 600), (1200, 2), b.shape, strides(b), None, FLOAT)
     with pytest.raises(onednn.Unsupported, match="bias"):
-        prepare_matmul((40, 60), (60, 1), b.shape, strides(b), (40, 1), FLOAT)
+        prepare_matmul((400, 600), (600, 1), b.shape, strides(b), (400, 1), FLOAT)
     with pytest.raises(onednn.Unsupported, match="float64"):
-        prepare_matmul((40, 60), (60, 1), b.shape, strides(b), None, np.dtype(np.float64))
+        prepare_matmul((400, 600), (600, 1), b.shape, strides(b), None, np.dtype(np.float64))
 
 
 def test_not_a_number_is_passed_on() -> None:
