@@ -25,6 +25,9 @@ MENDED = {
     "a value rounded to half the bits": "look(v.to(torch.bfloat16) == v)",
     "a parameter without elements": "(w.sum() + u.sum()).backward()\noptimizer.step()\n"
     "optimizer.zero_grad()\nlook(u, w)",
+    "vectors of one number": "look(F.cosine_similarity(x, v[:1]), F.cosine_similarity(x, v))",
+    "a curve over rows": "look(torch.trapz(v[:3], x[:, :2]))",
+    "random numbers in turned memory": "look(torch.randn_like(x.t()), x.clone().t().uniform_())",
     "a parameter looked at between updates": "(w * u.sum()).sum().backward()\noptimizer.step()\n"
     "look(w.detach())\noptimizer.zero_grad()",
 }
