@@ -26,7 +26,7 @@ SMALLEST_SCALE = 0.05
 #: written to behind autograd's back (here they are those of the values that were computed with).
 UNPROMISED = re.compile(r"argsort|msort|sort\(|topk|median|kthvalue|mode\(|\.data\.")
 #: How much more the tolerance is where PyTorch computes otherwise: its own approximations.
-OTHER_FORMULAS = {"float64": 1e4}
+OTHER_FORMULAS = {"float64": 1e4, "float32": 4.0}
 #: Numbers beyond which nothing is compared.
 OVERFLOWING = 1e25
 #: How many times random last bits may move a result.

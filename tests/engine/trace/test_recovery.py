@@ -358,6 +358,8 @@ def test_an_interrupted_update_is_finished_first(trouble: Trouble) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+# it may also come in a callback of the garbage collector, which cannot pass it on
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interruptions_anywhere_lose_nothing() -> None:
     """Ctrl-C at random moments of training: every tensor can be read, training goes on."""
     torch.manual_seed(0)
