@@ -108,6 +108,7 @@ def test_what_one_thread_has_not_run_others_can_use() -> None:
     assert (waiting * waiting).tolist() == [0, 4, 16, 36]
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_one_network_serves_many_threads() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
