@@ -45,7 +45,6 @@ SRC, DST, WEIGHTS, BIAS = 1, 17, 33, 41
 MEAN, VARIANCE, SCALE, SHIFT = 49, 50, 51, 52
 WORKSPACE, SCRATCHPAD = 64, 80
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS = 129, 145, 161, 169
-DIFF_SCALE, DIFF_SHIFT = 255, 256
 SECOND_SOURCE, POST_OPERATION = 2, 32768  # the second operand of post-operation k: k + 1 times it
 
 # Questions to a memory descriptor.
@@ -153,20 +152,11 @@ _SIGNATURES: dict[str, list[Any]] = {
     "pooling_forward_primitive_desc_create": (
         [_OUT, c_void_p, c_int, c_int, c_void_p, c_void_p, *[_DIMS] * 5, c_void_p]
     ),
-    "pooling_backward_primitive_desc_create": (
-        [_OUT, c_void_p, c_int, c_void_p, c_void_p, *[_DIMS] * 5, c_void_p, c_void_p]
-    ),
     "layer_normalization_forward_primitive_desc_create": (
         [_OUT, c_void_p, c_int, *[c_void_p] * 3, c_float, c_uint, c_void_p]
     ),
-    "layer_normalization_backward_primitive_desc_create": (
-        [_OUT, c_void_p, c_int, *[c_void_p] * 4, c_float, c_uint, c_void_p, c_void_p]
-    ),
     "softmax_forward_primitive_desc_create": (
         [_OUT, c_void_p, c_int, c_int, c_void_p, c_void_p, c_int, c_void_p]
-    ),
-    "softmax_backward_primitive_desc_create": (
-        [_OUT, c_void_p, c_int, *[c_void_p] * 3, c_int, c_void_p, c_void_p]
     ),
 }
 
@@ -178,6 +168,8 @@ class Library:
         self.path = path
         self._releasing = ctypes.CDLL(path)
         self._keeping = ctypes.PyDLL(path)
+        self._brief: dict[str, Any] = {}
+        self._long: dict[str, Any] = {}
         for source in (self._releasing, self._keeping):
             _declare(source)
         version = self._keeping.dnnl_version().contents
@@ -197,7 +189,12 @@ class Library:
 
     def function(self, name: str, brief: bool = False) -> Any:
         """The C function ``dnnl_<name>``; if ``brief``, other Python threads wait meanwhile."""
-        return getattr(self._keeping if brief else self._releasing, f"dnnl_{name}")
+        functions = self._brief if brief else self._long
+        found = functions.get(name)
+        if found is None:
+            found = getattr(self._keeping if brief else self._releasing, f"dnnl_{name}")
+            functions[name] = found
+        return found
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call a function that returns a status.

@@ -184,16 +184,14 @@ def describe(
     window = (dimensions(g.stride), dimensions([d - 1 for d in g.dilation]), edges, edges)
     kind = "deconvolution" if g.transposed else "convolution"
     algorithm = onednn.DECONVOLUTION_DIRECT if g.transposed else onednn.CONVOLUTION_DIRECT
-    forward = Description(
-        f"{kind}_forward", onednn.FORWARD_TRAINING, algorithm, x, w, b, y, *window,
-        attributes=attributes if direction == FORWARD else None,
-    )  # fmt: skip
-    if direction == FORWARD:
-        return forward.require_fast()
-    arrays = (x, w, y) if direction == BACKWARD_DATA else (x, w, b, y)
     name = f"{kind}_{direction}"
-    made = Description(name, algorithm, *arrays, *window, forward, attributes=attributes)
-    return made.require_fast()
+    if direction == FORWARD:
+        arrays: tuple[Any, ...] = (onednn.FORWARD_TRAINING, algorithm, x, w, b, y, *window)
+    elif direction == BACKWARD_DATA:
+        arrays = (algorithm, x, w, y, *window, None)
+    else:
+        arrays = (algorithm, x, w, b, y, *window, None)
+    return Description(name, *arrays, attributes=attributes).require_fast()
 
 
 def _prepare(geometry: Geometry, direction: str, bias: bool, ports: list[Port]) -> Operation:

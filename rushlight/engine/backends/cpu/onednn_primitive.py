@@ -19,6 +19,7 @@ DATA_TYPES = {
     "int32": onednn.INT32,
     "uint8": onednn.UINT8,
 }
+_numbers: dict[np.dtype[Any], int] = {}
 
 #: What the names of implementations begin with that oneDNN keeps for completeness: NumPy is faster.
 SLOW = "ref"
@@ -119,9 +120,12 @@ def data_type(dtype: np.dtype[Any]) -> int:
     Raises:
         Unsupported: oneDNN does not compute in this type.
     """
-    found = DATA_TYPES.get(dtype.name)
+    found = _numbers.get(dtype)
     if found is None:
-        raise onednn.Unsupported(f"oneDNN does not compute in {dtype.name}")
+        found = DATA_TYPES.get(dtype.name)  # NumPy puts the name together each time
+        if found is None:
+            raise onednn.Unsupported(f"oneDNN does not compute in {dtype.name}")
+        _numbers[dtype] = found
     return found
 
 
