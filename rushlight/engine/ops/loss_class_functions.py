@@ -129,24 +129,8 @@ def _look_at_targets(target: Any, classes: int, ignore_index: int) -> None:
     """Refuse class numbers that do not exist at once, where they have been computed already."""
     value = target._value if target._alias is None else target._alias.read(target)
     ready = value.buffer
-    if ready.__class__ is not np.ndarray or not ready.size or not classes:
-        return
-    if ready.size <= _FEW and ready.ndim == 1:
-        numbers = ready.tolist()
-        if ready.dtype.kind not in "iu" or (max(numbers) < classes and min(numbers) >= 0):
-            return
-    elif ready.dtype is _LONG:  # negative numbers are large ones without their sign
-        if np.maximum.reduce(ready.view(np.uint64), axis=None) < classes:
-            return
-    elif ready.dtype.kind not in "iu" or (ready.max() < classes and ready.min() >= 0):
-        return
-    check_targets(ready, classes, ignore_index)
-
-
-_LONG = np.dtype(np.int64)
-
-#: So few numbers are compared faster by Python than by NumPy.
-_FEW = 48
+    if ready.__class__ is np.ndarray and classes and ready.dtype.kind in "iu":
+        check_targets(ready, classes, ignore_index)
 
 
 def _nll_reshaped(input: Any, target: Any, weight: Any, how: str, ignore: int) -> Any:
