@@ -152,15 +152,12 @@ def best_rate(peer: Any) -> float:
 
 def _array(meta: Any) -> Any:
     """Numbers that suit any kernel: small positive ones; zeros where they may be indices."""
-    array = np.zeros(meta.shape, meta.dtype.numpy)
-    if meta.dtype.is_floating_point:
-        array = np.random.default_rng(0).uniform(0.5, 1.0, meta.shape).astype(array.dtype)
-    if meta.weak or meta.contiguous or not meta.numel:
-        return array
-    reach = 1 + sum((n - 1) * s for n, s in zip(meta.shape, meta.strides, strict=True))
-    memory = np.full(reach, 0.5, array.dtype)
-    steps = [s * array.itemsize for s in meta.strides]
-    return np.lib.stride_tricks.as_strided(memory, meta.shape, steps)
+    from rushlight.engine.ir.buffers import empty_strided
+
+    array = empty_strided(meta)
+    floating = meta.dtype.is_floating_point
+    array[...] = np.random.default_rng(0).uniform(0.5, 1.0, meta.shape) if floating else 0
+    return array
 
 
 def _own(spec: Any) -> Call:

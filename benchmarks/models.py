@@ -46,6 +46,27 @@ def training(
     return in_turn(wrap(train), batches)
 
 
+def transformer_block(torch: Any, width: int, attention: Callable[[], Any]) -> Callable[[], Any]:
+    """A class of blocks, norms first: what ``attention`` makes, then two layers with GELU."""
+    nn = torch.nn
+
+    class Block(nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm1 = nn.LayerNorm(width)
+            self.attention = attention()
+            self.norm2 = nn.LayerNorm(width)
+            self.mlp = nn.Sequential(
+                nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+            )
+
+        def forward(self, x: Any) -> Any:
+            x = x + self.attention(self.norm1(x))
+            return x + self.mlp(self.norm2(x))
+
+    return Block
+
+
 def lenet(torch: Any, wrap: Wrap = as_written) -> Step:
     """LeNet, batch 4 of 3x32x32, cross entropy, SGD with momentum (a CIFAR-10 tutorial's step)."""
     nn = torch.nn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.models import Step, Wrap, as_written, in_turn, training
+from benchmarks.models import Step, Wrap, as_written, training, transformer_block
 
 LENGTHS = range(5, 31)  # words in the tagger's sentences
 
@@ -30,26 +30,14 @@ def gpt_network(
             y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
             return self.proj(y.transpose(1, 2).contiguous().view(batch, tokens, width))
 
-    class Block(nn.Module):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.ln_1 = nn.LayerNorm(width)
-            self.attention = Attention()
-            self.ln_2 = nn.LayerNorm(width)
-            self.mlp = nn.Sequential(
-                nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-            )
-
-        def forward(self, x: Any) -> Any:
-            x = x + self.attention(self.ln_1(x))
-            return x + self.mlp(self.ln_2(x))
+    block = transformer_block(torch, width, Attention)
 
     class GPT(nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.wte = nn.Embedding(vocabulary, width)
             self.wpe = nn.Embedding(context, width)
-            self.blocks = nn.ModuleList([Block() for _ in range(layers)])
+            self.blocks = nn.ModuleList([block() for _ in range(layers)])
             self.ln_f = nn.LayerNorm(width)
             self.lm_head = nn.Linear(width, vocabulary, bias=False)
             self.wte.weight = self.lm_head.weight
@@ -60,8 +48,8 @@ def gpt_network(
         def forward(self, tokens: Any) -> Any:
             positions = torch.arange(0, tokens.size(1), dtype=torch.long)
             x = self.wte(tokens) + self.wpe(positions)
-            for block in self.blocks:
-                x = block(x)
+            for each in self.blocks:
+                x = each(x)
             return self.lm_head(self.ln_f(x))
 
     return GPT()
@@ -115,12 +103,4 @@ def lstm_tagger(torch: Any, wrap: Wrap = as_written) -> Step:
         (torch.randint(0, words, (length,)), torch.randint(0, tags, (length,)))
         for length in LENGTHS
     ]
-
-    def train(sentence: Any, targets: Any) -> Any:
-        model.zero_grad()
-        loss = loss_function(model(sentence), targets)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return in_turn(wrap(train), sentences)
+    return training(model, loss_function, optimizer, sentences, wrap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.models import Step, Wrap, as_written, in_turn, training
+from benchmarks.models import Step, Wrap, as_written, in_turn, training, transformer_block
 
 
 def resnet18_network(torch: Any, classes: int = 10) -> Any:
@@ -114,19 +114,7 @@ def vision_transformer_network(torch: Any, depth: int) -> Any:
             x = nn.functional.scaled_dot_product_attention(q, k, v)
             return self.proj(x.transpose(1, 2).reshape(batch, tokens, width))
 
-    class Block(nn.Module):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm1 = nn.LayerNorm(width)
-            self.attention = Attention()
-            self.norm2 = nn.LayerNorm(width)
-            self.mlp = nn.Sequential(
-                nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-            )
-
-        def forward(self, x: Any) -> Any:
-            x = x + self.attention(self.norm1(x))
-            return x + self.mlp(self.norm2(x))
+    block = transformer_block(torch, width, Attention)
 
     class VisionTransformer(nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
@@ -134,7 +122,7 @@ def vision_transformer_network(torch: Any, depth: int) -> Any:
             self.patches = nn.Conv2d(3, width, kernel_size=4, stride=4)
             self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
             self.positions = nn.Parameter(0.02 * torch.randn(1, patches + 1, width))
-            self.blocks = nn.Sequential(*[Block() for _ in range(depth)])
+            self.blocks = nn.Sequential(*[block() for _ in range(depth)])
             self.norm = nn.LayerNorm(width)
             self.head = nn.Linear(width, 10)
 

@@ -10,8 +10,9 @@ import numpy as np
 from rushlight._creation_fill import shape_of
 from rushlight.engine.core.dtype import C_NAMES
 from rushlight.engine.core.shape import Shape, contiguous_strides
+from rushlight.engine.ir.buffers import span_of
 from rushlight.engine.ir.graph import TensorBase, Value, make_meta
-from rushlight.engine.ops.view_window import as_strided, span_of
+from rushlight.engine.ops.view_window import as_strided
 from rushlight.engine.runtime.executor import materialize
 from rushlight.engine.trace import views
 

@@ -164,6 +164,79 @@ def test_evaluation() -> None:
     assert model._compiled.replayed == 4
 
 
+def test_a_module_compiled_in_place() -> None:
+    ends = []
+    for compiled in (False, True):
+        net = network()
+        if compiled:
+            assert net.compile(mode="default") is None
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+        torch.manual_seed(9)
+        losses = []
+        for _ in range(10):
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(net(torch.randn(5, 4)), torch.zeros(5, 2))
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        ends.append((losses, gradients(net), {k: v.tolist() for k, v in net.state_dict().items()}))
+    assert net._compiled_call_impl.replayed == 8
+    assert ends[0] == ends[1]
+
+
+def test_what_compiling_in_place_leaves_alone() -> None:
+    net = network().eval()
+    text, names, x = repr(net), list(net.state_dict()), torch.ones(3, 4)
+    before = net(x).tolist()
+    net.compile()
+    assert (repr(net), list(net.state_dict()), list(net.children())) == (text, names, [*net])
+    for other in (net, copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert other(x).tolist() == before
+    assert copy.deepcopy(net)._compiled_call_impl is None
+    net.compile(disable=True)
+    assert net(x).tolist() == before
+    with pytest.raises(RuntimeError, match="Invalid backend: 'nope'"):
+        net.compile(backend="nope")
+    with pytest.raises(TypeError, match="positional argument"):
+        net.compile(True)
+
+
+def test_hooks_of_a_module_compiled_in_place() -> None:
+    net, seen = nn.Linear(2, 2), []
+    net.compile()
+    for _ in range(4):
+        net(torch.ones(1, 2))
+    handle = net.register_forward_hook(lambda module, args, result: seen.append(1) or result * 0)
+    for _ in range(4):
+        assert net(torch.ones(1, 2)).tolist() == [[0.0, 0.0]]
+    handle.remove()
+    assert len(seen) == 4
+    assert net(torch.ones(1, 2)).tolist() != [[0.0, 0.0]]
+
+
+def test_layers_compiled_in_place_inside_a_step() -> None:
+    ends = []
+    for compiled in (False, True):
+        net = network()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+        def step(x: Any, net: Any = net, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            loss = net(x).square().mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        if compiled:
+            net[0].compile()
+            net[1].compile()
+            step = torch.compile(step)
+        torch.manual_seed(3)
+        ends.append([step(torch.randn(5, 4)).item() for _ in range(8)])
+    assert step.replayed == 5  # the first step makes the momentum
+    assert ends[0] == ends[1]
+
+
 def test_methods_and_decorators() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:

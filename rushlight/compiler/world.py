@@ -21,7 +21,7 @@ import numpy as np
 
 from rushlight.compiler.references import UnsupportedError
 from rushlight.engine.core.errors import PACKAGE_FOLDER
-from rushlight.engine.ir.graph import SHARED, TensorBase, Value
+from rushlight.engine.ir.graph import TensorBase, Value
 from rushlight.engine.trace.views import Storage
 from rushlight.nn.modules.module import Module
 
@@ -114,11 +114,6 @@ class Tensors:
 
 def _plain(value: Value) -> bool:
     return isinstance(value.buffer, np.ndarray) and value.pos == -1
-
-
-def is_shared(value: Value) -> bool:
-    """Whether others write to the memory of a value."""
-    return value.pos == SHARED
 
 
 class World:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rushlight.engine.core.errors import Location
-from rushlight.engine.ir.op import OTHER
 from rushlight.engine.ir.program import Node, Program
+from rushlight.engine.ops.group import foreach
 from rushlight.engine.runtime.cache import slots
 from rushlight.engine.runtime.misses import history
 
@@ -80,7 +80,7 @@ def find_program(which: int | Program | None = None) -> Known:
 def label(node: Node) -> str:
     """The name of an operation as its user knows it."""
     spec = node.spec
-    if spec.op.kind == OTHER and spec.op.name == "foreach":
+    if spec.op is foreach:
         return f"optimizer ({len(spec.attrs[0].rows)} tensors)"
     return spec.op.name
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from rushlight._tensor import Tensor
 from rushlight.autograd.grad_mode import enable_grad
-from rushlight.engine.ir.op import Composite
+from rushlight.engine.ir.op import function_of
 from rushlight.optim.line_search import Point, strong_wolfe
 from rushlight.optim.optimizer import Optimizer, check_at_least
 
 
 def _cat(parts: list[Any]) -> Any:
-    return Composite.registry["torch.cat"].function(parts)
+    return function_of("torch.cat")(parts)
 
 
 class LBFGS(Optimizer):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import pairwise
 from time import perf_counter_ns
 from typing import Any
 
 from rushlight.engine.core.watch import watching
+from rushlight.engine.ir.op import Spec
+from rushlight.engine.ir.plan import PrimitiveCall, PythonCall
 from rushlight.engine.ir.program import Node, Program
 from rushlight.engine.runtime.cache import here
 from rushlight.engine.runtime.executor import flush
@@ -20,13 +23,42 @@ from rushlight.profiler.events import (
     this_thread,
 )
 
+#: Operations that the name of a kernel lists.
+LISTED = 5
+
+#: Characters of an operation in a trace.
+LONGEST = 200
+
+
+def call_name(call: Any) -> str:
+    """What a span of compiled code is called: what runs, and the operations it does."""
+    names = list(dict.fromkeys(node.spec.op.name for node in call.sources))
+    if len(names) > LISTED:
+        names = [*names[: LISTED - 1], f"{len(names) - LISTED + 1} more"]
+    listed = ", ".join(names)
+    if isinstance(call, PythonCall):
+        return f"aten::{listed}"
+    return f"{'onednn' if isinstance(call, PrimitiveCall) else 'kernel'}: {listed}"
+
+
+def call_details(call: Any) -> dict[str, Any]:
+    """What a trace says of a call of compiled code besides."""
+    found: dict[str, Any] = {"Operations": [str(node)[:LONGEST] for node in call.sources]}
+    if isinstance(call, PrimitiveCall):
+        found["Threads"] = call.prepared.threads
+        found["Implementation"] = call.prepared.implementation
+    elif not isinstance(call, PythonCall):
+        found["Threads"] = call.threads
+        found["Kernel"] = call.kernel.name
+    return found
+
 
 class Collector:
     """Notes what runs between ``start`` and ``stop``.
 
     Operations are recorded first and run at the next flush. Interpreted programs give a span for
-    every operation, compiled ones a span for the program. What Python took to record them is the
-    span ``recording`` before it.
+    every operation, compiled ones a span for the program with one for every kernel inside. What
+    Python took to record them is the span ``recording`` before it.
 
     Args:
         shapes: note the shapes of inputs.
@@ -40,6 +72,8 @@ class Collector:
         self.stack = stack
         self.events: list[FunctionEvent] = []
         self._marks: dict[int, int] = {}
+        self._interpreted: set[int] = set()  # threads whose present program is interpreted
+        self._calls: list[tuple[Sequence[Any], Sequence[int], int]] = []
         self._watching: ExitStack | None = None
 
     def start(self) -> None:
@@ -49,7 +83,7 @@ class Collector:
         flush("profiler")
         active.collector = self
         self._watching = ExitStack()
-        self._watching.enter_context(watching(flush=self._flush, step=self._step))
+        self._watching.enter_context(watching(flush=self._flush, step=self._step, calls=self._note))
         self._marks[this_thread()] = perf_counter_ns()
 
     def stop(self) -> None:
@@ -65,6 +99,7 @@ class Collector:
 
     def result(self) -> list[FunctionEvent]:
         """All spans."""
+        self._put_calls()
         return nested(self.events)
 
     def add(self, name: str, start: int, end: int, kind: str, **facts: Any) -> None:
@@ -83,13 +118,14 @@ class Collector:
         thread = this_thread()
         if trace is not None and thread in self._marks and here.trace is not trace:
             self.add("recording", self._marks[thread], start, RUNTIME)
-        known = len(self.events)
+        self._interpreted.discard(thread)
+        if program.compiled is not None:
+            program.compiled.with_clock()  # made before the time counts
         start = perf_counter_ns()
 
         def ended() -> None:
             end = perf_counter_ns()
-            interpreted = any(event.thread == thread for event in self.events[known:])
-            if not interpreted and program.nodes:
+            if thread not in self._interpreted and program.nodes:
                 name = f"compiled program ({len(program.nodes)} operations)"
                 self.add(name, start, end, OPERATOR)
             self.add(f"flush: {reason or 'read'}", start, perf_counter_ns(), RUNTIME)
@@ -97,18 +133,50 @@ class Collector:
 
         return ended
 
+    def _note(self, calls: Sequence[Any], times: Sequence[int]) -> None:
+        self._calls.append((calls, times, this_thread()))
+
+    def _put_calls(self) -> None:
+        """Spans for the calls of compiled programs; made late, as it takes longer than a call."""
+        known: dict[int, tuple[str, dict[str, Any]]] = {}
+        noted, self._calls = self._calls, []
+        spans = [
+            (call, start, end, thread)
+            for calls, times, thread in noted
+            for call, (start, end) in zip(calls, pairwise(times), strict=True)
+        ]
+        for call, start, end, thread in spans:
+            if id(call) not in known:
+                facts = {"details": call_details(call), **self._place(call.sources)}
+                spec = call.sources[0].spec if len(call.sources) == 1 else None
+                if self.shapes and spec is not None and not spec.op.variadic:
+                    facts["input_shapes"] = _shapes(spec)
+                known[id(call)] = call_name(call), facts
+            name, facts = known[id(call)]
+            self.events.append(FunctionEvent(name, start, end, thread, OPERATOR, **facts))
+
     def _step(self, node: Node, start: int, end: int, environment: list[Any]) -> None:
-        facts: dict[str, Any] = {}
+        self._interpreted.add(this_thread())
+        self.add(f"aten::{node.spec.op.name}", start, end, OPERATOR, **self._facts(node))
+
+    def _facts(self, node: Node) -> dict[str, Any]:
+        facts = self._place([node])
         if self.shapes:
-            facts["input_shapes"] = [
-                [] if meta is None else list(meta.shape) for meta in node.spec.inputs
-            ]
+            facts["input_shapes"] = _shapes(node.spec)
         if self.memory:
             facts["self_cpu_memory_usage"] = sum(meta.nbytes for meta in node.spec.outs)
-        if self.stack and node.location is not None:
-            place = node.location
-            facts["stack"] = [f"{place.filename}({place.line}): {place.function}"]
-        self.add(f"aten::{node.spec.op.name}", start, end, OPERATOR, **facts)
+        return facts
+
+    def _place(self, nodes: Sequence[Node]) -> dict[str, Any]:
+        """The user's line of the first of some operations that has one."""
+        places = [node.location for node in nodes if self.stack and node.location is not None]
+        if not places:
+            return {}
+        return {"stack": [f"{places[0].filename}({places[0].line}): {places[0].function}"]}
+
+
+def _shapes(spec: Spec) -> list[list[int]]:
+    return [[] if meta is None else list(meta.shape) for meta in spec.inputs]
 
 
 class _Active:

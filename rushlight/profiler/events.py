@@ -27,6 +27,7 @@ class FunctionEvent:
         input_shapes: shapes of the inputs, where asked for.
         self_cpu_memory_usage: bytes of the results, where asked for.
         stack: the user's lines, where asked for.
+        details: what else is known: the operations that compiled code comes from, its threads.
         id: its number.
         cpu_parent, cpu_children: the span around it, the spans inside it.
     """
@@ -39,6 +40,7 @@ class FunctionEvent:
     input_shapes: list[Any] = field(default_factory=list)
     self_cpu_memory_usage: int = 0
     stack: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
     id: int = 0
     cpu_parent: FunctionEvent | None = None
     cpu_children: list[FunctionEvent] = field(default_factory=list)

@@ -116,8 +116,8 @@ def tensorboard_trace_handler(
 class profile:
     """Notes how long operations take, and where.
 
-    While it is on, programs in the interpreter run one operation at a time with a clock beside
-    them; compiled programs are one span each. See https://pytorch.org/docs/stable/profiler.html.
+    While it is on, there is a clock beside every operation of the interpreter and every kernel of
+    compiled programs. See https://pytorch.org/docs/stable/profiler.html.
 
     Args:
         activities: accepted; the processor is looked at.
@@ -318,4 +318,4 @@ def _arguments(event: FunctionEvent) -> dict[str, Any]:
         found["Call stack"] = ";".join(event.stack)
     if event.self_cpu_memory_usage:
         found["Bytes"] = event.self_cpu_memory_usage
-    return found
+    return found | event.details

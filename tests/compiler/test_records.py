@@ -8,12 +8,10 @@ two orders of evaluation agree.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
 
-import rushlight
 from rushlight.engine.ir.samples import Sample
 from rushlight.engine.runtime.cache import counters
 from tests.fuzz import modes
@@ -21,19 +19,15 @@ from tests.fuzz.compare import NOISY_RUNS, Outcome, Seen, difference
 from tests.fuzz.guard import guard
 from tests.ops.checks import Failures
 from tests.ops.harness import (
-    FLOATS,
     Call,
     Face,
-    Leaf,
     array_of,
     attempt,
-    cotangents,
     dtype_name,
     faces,
     make_call,
-    own,
     quiet,
-    tensors_in,
+    run_pending,
 )
 
 pytestmark = pytest.mark.skipif(not modes.COMPILER, reason=modes.NO_COMPILER)
@@ -50,21 +44,7 @@ OTHER_TYPES = ("float64", "bfloat16", "int64", "uint8", "bool")
 
 def whole(face: Face, call: Call) -> Outcome:
     """Results and gradients of a call on values that are still pending, read at the end."""
-    rushlight.manual_seed(0)
-    args, kwargs, tensors = call.realize(lambda leaf, _: own(leaf, True))
-    pairs = zip(tensors, call.leaves, strict=True)
-    moved = iter([t * 1 if leaf.dtype in FLOATS else t for t, leaf in pairs])
-    args, kwargs, _ = call.realize(lambda leaf, _: next(moved))
-    results = tensors_in(face.function(*args, **kwargs))
-    outputs = [t for t in results if t.requires_grad]
-    inputs = [t for t in tensors if t.requires_grad]
-    gradients: Any = ()
-    if outputs and inputs:
-        weights = [
-            own(Leaf(w, dtype_name(o), False))
-            for w, o in zip(cotangents(outputs, 1), outputs, strict=True)
-        ]
-        gradients = rushlight.autograd.grad(outputs, inputs, weights, allow_unused=True)
+    results, gradients = run_pending(face, call)
     named = [(f"result {i}", t) for i, t in enumerate(results)]
     named += [(f"gradient {i}", t) for i, t in enumerate(gradients) if t is not None]
     return Outcome([Seen(name, dtype_name(t), np.array(array_of(t))) for name, t in named])

@@ -28,6 +28,10 @@ MENDED = {
     "vectors of one number": "look(F.cosine_similarity(x, v[:1]), F.cosine_similarity(x, v))",
     "a curve over rows": "look(torch.trapz(v[:3], x[:, :2]))",
     "random numbers in turned memory": "look(torch.randn_like(x.t()), x.clone().t().uniform_())",
+    "running statistics that are weights": "s, r = v.clone(), v.abs() + 1\n"
+    "look(F.batch_norm(x, s, r, s, s[:], True), F.batch_norm(x, v * 1, r, r, w, True), s, r)\n"
+    "F.batch_norm(w * x, s, r, s, r, True).square().sum().backward()\nlook(s, r, w.grad)\n"
+    "w.grad = None",
     "a parameter looked at between updates": "(w * u.sum()).sum().backward()\noptimizer.step()\n"
     "look(w.detach())\noptimizer.zero_grad()",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,20 +15,17 @@ from rushlight.engine.trace.recorder import mode
 from tests.ops.checks import Failures, gradients_of, same_gradients
 from tests.ops.differences import other_names
 from tests.ops.harness import (
-    FLOATS,
     TOLERANCE,
     Call,
     Face,
-    Leaf,
     array_of,
     attempt,
     compare,
-    cotangents,
-    dtype_name,
     make_call,
     oracle,
     own,
     run_own,
+    run_pending,
     run_theirs,
     tensors_in,
     their_word,
@@ -211,22 +208,7 @@ def check_errors(face: Face) -> None:
 
 
 def _whole(face: Face, call: Call) -> list[np.ndarray]:
-    """Results and gradients of a call on values that are still pending, read at the end."""
-    rushlight.manual_seed(0)
-    args, kwargs, tensors = call.realize(lambda leaf, _: own(leaf, True))
-    pairs = zip(tensors, call.leaves, strict=True)
-    moved = iter([t * 1 if leaf.dtype in FLOATS else t for t, leaf in pairs])
-    args, kwargs, _ = call.realize(lambda leaf, _: next(moved))
-    results = tensors_in(face.function(*args, **kwargs))
-    outputs = [t for t in results if t.requires_grad]
-    inputs = [t for t in tensors if t.requires_grad]
-    gradients: Sequence[Any] = ()
-    if outputs and inputs:
-        weights = [
-            own(Leaf(w, dtype_name(o), False))
-            for w, o in zip(cotangents(outputs, 1), outputs, strict=True)
-        ]
-        gradients = rushlight.autograd.grad(outputs, inputs, weights, allow_unused=True)
+    results, gradients = run_pending(face, call)
     return [array_of(t) for t in [*results, *gradients] if t is not None]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ from rushlight.profiler import (
     supported_activities,
     tensorboard_trace_handler,
 )
+from tests.fuzz import modes
 
 nn = torch.nn
+
+needs_compiler = pytest.mark.skipif(not modes.COMPILER, reason=modes.NO_COMPILER)
 
 
 @pytest.fixture(autouse=True)
@@ -258,3 +263,83 @@ def test_compiled_functions_are_seen() -> None:
     assert compiled.replayed == 3
     assert keys(prof)["aten::exp"] == 1
     assert keys(prof)["flush: torch.compile"] == 1
+
+
+def network() -> Any:
+    """A step of a small training."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(64, 32), nn.LayerNorm(32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    x, y = torch.randn(16, 64), torch.randint(0, 10, (16,))
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+@needs_compiler
+@pytest.mark.parametrize("replayed", [False, True])
+def test_kernels_of_a_compiled_program(tmp_path: Path, replayed: bool) -> None:
+    with modes.compiled():
+        step = torch.compile(network()) if replayed else network()
+        for _ in range(6):
+            step().item()
+        with profile(record_shapes=True, with_stack=True) as prof:
+            losses = [step().item() for _ in range(3)]
+        expected = [step().item() for _ in range(2)]
+    found = keys(prof)
+    programs = [e for e in prof.events() if e.name.startswith("compiled program")]
+    assert len(programs) == 3
+    kernels = [e for e in prof.events() if e.name.startswith(("kernel: ", "onednn: "))]
+    assert {e.cpu_parent for e in kernels} == set(programs)
+    assert not any(name.startswith("aten::") for name in found)
+    for program in programs:
+        inside = sum(e.cpu_time_total for e in program.cpu_children)
+        assert 0 < inside <= program.cpu_time_total
+        times = [(e.start_ns, e.end_ns) for e in program.cpu_children]
+        assert all(a[1] == b[0] for a, b in pairwise(times))
+    named = {name for e in kernels for name in e.name.split(": ")[1].split(", ")}
+    assert {"linear_", "native_layer_norm", "relu", "matmul_tn", "foreach"} <= named
+    assert any("test_profiler.py" in line for e in kernels for line in e.stack)
+    assert losses[-1] > expected[0] > expected[1]
+    prof.export_chrome_trace(str(tmp_path / "trace.json"))
+    traced = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    spans = [e for e in traced if e["name"].startswith(("kernel: ", "onednn: "))]
+    assert len(spans) == len(kernels)
+    assert all(e["args"]["Operations"] and e["args"]["Threads"] >= 1 for e in spans)
+
+
+@needs_compiler
+def test_a_profiled_training_is_the_same_training() -> None:
+    ends = []
+    for profiled in (False, True):
+        with modes.compiled():
+            step = network()
+            for _ in range(3):
+                step().item()
+            with profile() if profiled else nullcontext():
+                ends.append([step().item() for _ in range(4)])
+            ends[-1] += [step().item() for _ in range(2)]
+    assert ends[0] == ends[1]
+    assert watch.calls is None
+
+
+@needs_compiler
+def test_kernels_in_python_have_the_names_of_operations() -> None:
+    x = torch.randn(4, 4, dtype=torch.float64)
+
+    def step() -> list[Any]:
+        return (torch.linalg.inv(x) + 1).tolist()
+
+    with modes.compiled():
+        expected = [step() for _ in range(3)]
+        with profile(record_shapes=True) as prof:
+            assert step() == expected[-1]
+    (found,) = [e for e in prof.events() if e.name.startswith("aten::")]
+    assert found.input_shapes == [[4, 4]]
+    assert found.cpu_parent.name == "compiled program (2 operations)"

@@ -53,11 +53,26 @@ def undocumented(name: str, text: str) -> Iterator[str]:
                 yield f"{name}:{node.lineno} {node.name} has no docstring"
 
 
+def named_operators(name: str, text: str) -> Iterator[str]:
+    """Where an operator is told by its name, other than to print it: its record says what it is."""
+    tree = ast.parse(text)
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    printed = {id(inner) for node in strings for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        asked = isinstance(node, ast.Attribute) and ast.unparse(node).endswith("op.name")
+        looked_up = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
+        if looked_up:
+            looked_up = ast.unparse(node).startswith("Op.registry")
+        if (asked or looked_up) and id(node) not in printed:
+            yield f"{name}:{node.lineno} {ast.unparse(node)}"
+
+
 RULES = {
     unfinished: ("rushlight", "tests", "benchmarks", "examples"),
     swallowed: ("rushlight", "tests", "benchmarks", "examples"),
     header: ("rushlight", "tests", "benchmarks"),
     undocumented: ("rushlight",),
+    named_operators: ("rushlight/engine/compiler",),
 }
 
 
@@ -79,6 +94,8 @@ def test_every_file_keeps(rule) -> None:
         (header, "'''Doc.'''\nimport a"),
         (undocumented, "def f(): ..."),
         (undocumented, "class A: ..."),
+        (named_operators, "if node.spec.op.name == 'exp': pass"),
+        (named_operators, "f(Op.registry['exp'])"),
     ],
 )
 def test_the_rules_notice(rule, bad: str) -> None:

@@ -16,7 +16,7 @@ from rushlight.engine.core.dtype import int64
 from rushlight.engine.core.shape import contiguous_strides
 from rushlight.engine.ir.buffers import empty_strided
 from rushlight.engine.ir.graph import Meta
-from rushlight.engine.ir.loops import Loop, as_expr
+from rushlight.engine.ir.loops import as_expr
 from rushlight.engine.ir.op import Spec
 
 Strides = tuple[int, ...]
@@ -121,8 +121,3 @@ def index_through(spec: Spec, index: Sequence[Any]) -> list[Any] | None:
                 total = term if total is None else total + term
             made.append(start if total is None else total + start if start else total)
     return made
-
-
-def is_plain_loop(part: Any) -> bool:
-    """Whether a component of an index is a loop itself."""
-    return isinstance(part, Loop)

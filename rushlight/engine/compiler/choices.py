@@ -29,5 +29,16 @@ USE_FROM: Final = 6
 #: last, smaller batch of an epoch stays in the interpreter.
 WINDOW: Final = 256
 
+#: Programs that differ in sizes alone and are compiled each for its sizes: the batches of an epoch
+#: and its last, smaller one. Further ones share their code, which takes sizes when it runs: one of
+#: 30 operations is ready in 10 ms instead of 130.
+OWN_SIZES: Final = 2
+
 #: Recorded operations that a program must have to be compiled: a shorter one has nothing to fuse.
 LEAST_NODES: Final = 3
+
+#: Microseconds after its work for which a team looks for more before it sleeps, and microseconds of
+#: work from which a team that is awake is worth while. MLP 64x1000x100x10: the update of the
+#: weights after their gradient takes 6 µs on one thread, 4 on two.
+AWAKE: Final = 30.0
+AWAKE_PAYS: Final = 8.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
+from rushlight.engine.backends.cpu.contractions import Contraction, contraction_for
 from rushlight.engine.backends.cpu.primitives import primitive_for
 from rushlight.engine.compiler import choices
 from rushlight.engine.compiler.access import alias, logical
@@ -17,8 +19,10 @@ from rushlight.engine.compiler.graph import (
     can_check,
     is_view,
 )
+from rushlight.engine.core.config import config
 from rushlight.engine.core.dtype import COMPLEX, FLOATING
 from rushlight.engine.ir.graph import RULE_FLOAT, RULE_INT
+from rushlight.engine.ir.loops import Kernel
 from rushlight.engine.ir.op import RANDOM
 
 
@@ -30,9 +34,14 @@ class Way(Enum):
     MAP = "element by element"
     REDUCE = "a reduction"
     SCATTER = "added up at computed places"
+    CONTRACTION = "sums of products in registers"
     PRIMITIVE = "a library primitive"
+    LOOPS = "a loop kernel of its own"
     PYTHON = "the interpreter's kernel"
 
+
+#: The ways that are calls of their own: their inputs and results lie in memory.
+CALLS = (Way.CONTRACTION, Way.PRIMITIVE, Way.LOOPS, Way.PYTHON)
 
 _NUMBERS = (*NATIVE_NUMBERS, RULE_FLOAT, RULE_INT)
 
@@ -46,17 +55,32 @@ def _plain(node: GraphNode) -> bool:
     )
 
 
+def own_loops(node: GraphNode, strides: Sequence[tuple[int, ...] | None]) -> Kernel | None:
+    """The loop kernel that the record of a node's operator gives, for inputs with these strides."""
+    loops = node.spec.op.loops
+    assert loops is not None
+    found: Kernel | None = loops(node.spec, strides, *node.spec.attrs)
+    return found
+
+
+def _plain_strides(node: GraphNode) -> list[tuple[int, ...] | None]:
+    return [None if meta is None else tuple(meta.strides) for meta in node.spec.inputs]
+
+
 class Classes:
     """The way of every node, and the values that are stored.
 
     Attributes:
         memory: the values that lie in memory (if anybody outside their kernel reads them).
+        cut: whether products may get code that is cut to their sizes.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, cut: bool = True) -> None:
         self.graph = graph
+        self.cut = cut and "contract" not in config.passes_off
         self.ways: dict[GraphNode, Way] = {}
         self.primitives: dict[GraphNode, Any] = {}
+        self.contractions: dict[GraphNode, Contraction] = {}
         self.memory: set[GraphValue] = set()
         self._costs: dict[GraphValue, int] = {}
         for node in graph.nodes:
@@ -80,6 +104,10 @@ class Classes:
             whole = node.inputs[0]
             plain = whole is not None and not whole.meta.weak and _plain(node)
             return Way.VIEW if plain and alias(spec) is not None else Way.PYTHON
+        own = contraction_for(spec) if self.cut else None
+        if own is not None:
+            self.contractions[node] = own
+            return Way.CONTRACTION
         found = primitive_for(spec)
         if found is not None:
             self.primitives[node] = found
@@ -88,6 +116,8 @@ class Classes:
             return Way.PYTHON
         if not can_check(node):
             return Way.PYTHON
+        if op.loops is not None:
+            return Way.PYTHON if own_loops(node, _plain_strides(node)) is None else Way.LOOPS
         if op.scatter is not None:
             half = spec.out.dtype.category == FLOATING and spec.out.dtype.itemsize < 4
             return Way.PYTHON if half else Way.SCATTER
@@ -143,10 +173,10 @@ class Classes:
                     self._need(value)
         for node in self.graph.nodes:
             way = self.ways[node]
-            if way in (Way.PRIMITIVE, Way.PYTHON):
+            if way in CALLS:
                 for used in node.inputs:
                     self._need(used)
-            if way in (Way.PRIMITIVE, Way.PYTHON, Way.REDUCE, Way.SCATTER):
+            if way in (*CALLS, Way.REDUCE, Way.SCATTER):
                 self.memory.update(v for v in node.outs if not v.meta.weak)
             if way is Way.VIEW and logical(node.spec) is None:
                 self._need(node.inputs[0])

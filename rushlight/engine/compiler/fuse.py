@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rushlight.engine.compiler import choices
-from rushlight.engine.compiler.classify import Classes, Way
+from rushlight.engine.compiler.classify import CALLS, Classes, Way
 from rushlight.engine.compiler.graph import Graph, GraphNode, GraphValue
-from rushlight.engine.compiler.group import Group, Member, source_of
+from rushlight.engine.compiler.group import Group, source_of
 
 
 @dataclass(eq=False, slots=True)
 class CallUnit:
-    """A library primitive or an interpreter's kernel.
+    """A contraction, a library primitive or an interpreter's kernel.
 
     Attributes:
         node: the node.
@@ -61,7 +61,7 @@ class Units:
 
     def _place(self, node: GraphNode) -> None:
         way = self.classes.ways[node]
-        if way in (Way.PRIMITIVE, Way.PYTHON):
+        if way in CALLS:
             self._call(node, way)
             return
         for value in node.outs:
@@ -155,6 +155,3 @@ def reads_of(unit: Unit) -> set[GraphValue]:
 
 class Uncompilable(Exception):
     """A program that the compiler leaves to the interpreter."""
-
-
-__all__ = ["CallUnit", "Group", "Member", "Uncompilable", "Unit", "Units", "reads_of"]

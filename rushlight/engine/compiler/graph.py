@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rushlight.engine.ir.graph import RULE_FLOAT, WEAK_BOOL, WEAK_FLOAT, WEAK_INT, WEAK_METAS, Meta
+from rushlight.engine.ir.graph import WEAK_BOOL, WEAK_FLOAT, WEAK_INT, WEAK_METAS, Meta
 from rushlight.engine.ir.op import VIEW, Op, Spec
 from rushlight.engine.ir.plan import DataSource
 from rushlight.engine.ir.program import Program
+from rushlight.engine.ops.group import foreach
+from rushlight.engine.ops.view import unsafe_view
 
 #: Python numbers that can be passed to native code.
 NATIVE_NUMBERS = (WEAK_BOOL, WEAK_INT, WEAK_FLOAT)
@@ -131,7 +133,7 @@ def import_program(program: Program) -> Graph:
         values[number] = graph.outside[number] = GraphValue(metas[number], None, number)
     for node in program.nodes:
         inputs = [values[i] if i >= 0 else None for i in node.inputs]
-        if node.spec.op.name == "foreach":
+        if node.spec.op is foreach:
             outs = _expand_rows(graph, node, inputs)
         else:
             outs = graph.add(node.spec, inputs, node).outs
@@ -225,19 +227,9 @@ def can_check(node: GraphNode) -> bool:
     return all(node.inputs[k] is None or data_source(node.inputs[k]) for k in op.check[0])
 
 
-def is_number(value: GraphValue) -> bool:
-    """Whether it is a Python number, known now or at run time."""
-    return value.meta.weak
-
-
-def weak_type(meta: Meta) -> str:
-    """How a run-time number is passed: ``"d"`` as a double, ``"q"`` as a 64-bit integer."""
-    return "d" if meta in (WEAK_FLOAT, RULE_FLOAT) else "q"
-
-
 def is_view(node: GraphNode) -> bool:
     """Whether the node only looks at its input in another way."""
-    return node.spec.op.kind == VIEW or node.spec.op.name == "unsafe_view"
+    return node.spec.op.kind == VIEW or node.spec.op is unsafe_view
 
 
 Pass = Callable[[Graph], None]

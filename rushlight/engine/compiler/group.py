@@ -28,6 +28,10 @@ class Rejected(Exception):
     """A value cannot be computed in this group."""
 
 
+class TooEarly(Rejected):
+    """Not in this stage: a value is needed that a later one computes."""
+
+
 class Level(Enum):
     """How a member relates to the domain of its group."""
 
@@ -190,17 +194,16 @@ class Group:
         raise Rejected
 
 
-class TooEarly(Exception):
-    """A row value is needed that a later stage computes."""
-
-
 class Tracer:
     """Makes the expressions of members, for one stage of a group.
 
     Attributes:
-        buffers: the buffer of every value in memory that is read or written.
-        numbers: the run-time numbers that are used, in the order of the kernel's scalars.
+        stage: the stage.
+        member: the one whose expression is made.
+        inputs: the buffers and run-time numbers that the expressions have come to need.
         later: members whose elements are read back from memory in a later stage.
+        full: the expressions of elements that this stage has computed.
+        rows: those of the row values there are by now.
     """
 
     def __init__(
@@ -224,13 +227,9 @@ class Tracer:
         node = member.value.node
         assert node is not None
         assert node.spec.op.scatter is not None
-
-        def read(k: int, where: Sequence[Any]) -> Expr:
-            source = node.inputs[k]
-            assert source is not None
-            return self.element(source, where)
-
-        index, made = node.spec.op.scatter(read, self.group.loops, node.spec, *node.spec.attrs)
+        index, made = node.spec.op.scatter(
+            self._reader(node), self.group.loops, node.spec, *node.spec.attrs
+        )
         return index, made
 
     def compute(self, member: Member) -> Expr:
@@ -339,16 +338,20 @@ class Tracer:
         key = (node, _key(index))
         found = self._known.get(key)
         if found is None:
-
-            def read(k: int, where: Sequence[Any]) -> Expr:
-                source = node.inputs[k]
-                assert source is not None
-                return self.element(source, where)
-
-            made = apply_element(node.spec, read, index)
+            made = apply_element(node.spec, self._reader(node), index)
             assert made is not None
             found = self._known[key] = made, tuple(index)
         return found[0]  # type: ignore[no-any-return]
+
+    def _reader(self, node: GraphNode) -> Callable[[int, Sequence[Any]], Expr]:
+        """How a record's body asks for elements of its inputs, by their number."""
+
+        def read(k: int, where: Sequence[Any]) -> Expr:
+            source = node.inputs[k]
+            assert source is not None
+            return self.element(source, where)
+
+        return read
 
     def _number(self, value: GraphValue) -> Expr:
         kind = number_type(value.meta)

@@ -32,18 +32,12 @@ from rushlight.engine.compiler.graph import Graph, GraphNode, GraphValue
 from rushlight.engine.core.dtype import dtype
 from rushlight.engine.core.shape import channels_last_strides, is_channels_last
 from rushlight.engine.ir.graph import Meta, strided_meta
-from rushlight.engine.ir.op import RANDOM, VIEW, Op, Spec
+from rushlight.engine.ir.op import RANDOM, VIEW, Spec
+from rushlight.engine.ops.conversion import clone_op
 
 #: Channels (of input or output) from which a convolution asks for the layout. LeNet's, with 3, 6
 #: and 16, gain nothing by it.
 CHANNELS: Final = 32
-
-#: The convolutions, and which of their inputs are weights.
-_WEIGHTS: Final = {
-    "convolution": (1,),
-    "convolution_input_grad": (1,),
-    "convolution_weight_grad": (),
-}
 
 _specs: dict[Any, Spec] = {}
 
@@ -74,23 +68,14 @@ def _either(meta: Meta) -> bool:
 
 def _asks(node: GraphNode) -> bool:
     """Whether a node is a convolution that gains by the layout."""
-    weights = _WEIGHTS.get(node.spec.op.name)
-    if weights is None:
+    if node.spec.op.weights is None:
         return False
     shapes = [m.shape for m in (*node.spec.inputs, *node.spec.outs) if m is not None]
     images = [shape for shape in shapes if len(shape) == 4]
     if len(images) < 3 or primitive_for(node.spec) is None:
         return False
-    return max(max(shape[:2]) for shape in _filters(node)) >= CHANNELS
-
-
-def _filters(node: GraphNode) -> list[tuple[int, ...]]:
-    """The shape of a convolution's weights."""
-    if node.spec.op.name == "convolution_weight_grad":
-        return [tuple(node.spec.out.shape)]
-    meta = node.spec.inputs[1]
-    assert meta is not None
-    return [tuple(meta.shape)]
+    filters = [node.spec.inputs[k] for k in node.spec.op.weights] or [node.spec.out]
+    return any(meta is not None and max(meta.shape[:2]) >= CHANNELS for meta in filters)
 
 
 class _Values:
@@ -100,7 +85,6 @@ class _Values:
         self.graph = graph
         self._given: dict[GraphValue, GraphValue] = {}
         self._last: dict[GraphValue, GraphValue] = {}
-        self._copy = Op.registry["clone_"]
 
     def given(self, value: GraphValue) -> GraphValue:
         """The version with the strides it had; a copy if need be."""
@@ -110,7 +94,7 @@ class _Values:
         if found is None:
             source = self._last[value]
             spec = _spec(
-                Spec(self._copy, (source.meta,), (), source.meta), (source,), (value.meta,)
+                Spec(clone_op, (source.meta,), (), source.meta), (source,), (value.meta,)
             )
             assert source.node is not None
             found = self.graph.add(spec, (source,), source.node.origin).outs[0]
@@ -159,9 +143,9 @@ Rewritten = tuple[list[GraphValue | None], Sequence[Meta]]
 
 def _rewritten(values: _Values, node: GraphNode) -> Rewritten | None:
     """A node's inputs and outputs with the channels innermost; ``None``: it stays as it is."""
-    if node.spec.op.name in _WEIGHTS:
-        return _convolution(values, node)
     op = node.spec.op
+    if op.weights is not None:
+        return _convolution(values, node, op.weights)
     if op.kind in (RANDOM, VIEW) or not any(_innermost(values, v) for v in node.inputs):
         return None
     if op.reduce is not None and len(node.outs) == 1:
@@ -192,8 +176,9 @@ def _follow(values: _Values, node: GraphNode, meta: Meta) -> Meta:
     return meta
 
 
-def _convolution(values: _Values, node: GraphNode) -> Rewritten | None:
-    weights = _WEIGHTS[node.spec.op.name]
+def _convolution(
+    values: _Values, node: GraphNode, weights: tuple[int, ...]
+) -> Rewritten | None:
     asks = _asks(node)
     if not asks and not any(_innermost(values, v) for v in node.inputs):
         return None
@@ -204,7 +189,7 @@ def _convolution(values: _Values, node: GraphNode) -> Rewritten | None:
         else:
             inputs.append(values.best(value))
     outs = node.spec.outs
-    if node.spec.op.name != "convolution_weight_grad":
+    if weights:
         outs = tuple([m if _either(m) else _last(m) for m in outs])
     spec = _spec(node.spec, inputs, outs)
     return (inputs, outs) if primitive_for(spec) is not None else None

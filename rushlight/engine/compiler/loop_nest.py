@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from rushlight.engine.ir.loops import Declare, For, Index, Kernel, Loop, Reduce, Statement, Store
-from rushlight.engine.ir.scalar import Expr, walk
-
-
-def _expressions(body: list[Statement]) -> Iterator[Expr]:
-    for item in body:
-        if isinstance(item, For):
-            yield from _expressions(item.body)
-        elif isinstance(item, Store):
-            yield item.value
-            yield from (e for e, _ in item.index.dynamic)
-        elif isinstance(item, Reduce):
-            yield item.value
-
-
-def _stores(body: list[Statement]) -> Iterator[Store]:
-    for item in body:
-        if isinstance(item, For):
-            yield from _stores(item.body)
-        elif isinstance(item, Store):
-            yield item
-
-
-def every_expression(body: list[Statement]) -> list[Expr]:
-    """All expressions of a body, those inside indices included, each once."""
-    found: dict[int, Expr] = {}
-
-    def visit(expr: Expr) -> None:
-        if id(expr) in found:
-            return
-        found[id(expr)] = expr
-        if expr.op == "load":
-            for inner, _ in expr.extra[1].dynamic:
-                walk([inner], visit)
-
-    walk(list(_expressions(body)), visit)
-    return list(found.values())
+from rushlight.engine.ir.loops import (
+    Declare,
+    For,
+    Index,
+    Kernel,
+    Loop,
+    Statement,
+    Store,
+    every_expression,
+    statements,
+)
+from rushlight.engine.ir.scalar import Expr
 
 
 def _mergeable(outer: Loop, inner: Loop, indices: list[Index], exprs: list[Expr]) -> bool:
@@ -83,7 +57,7 @@ def collapse(body: list[Statement]) -> list[Statement]:
 
 def _try_merge(outer: For, inner: For) -> For:
     exprs = every_expression(inner.body)
-    stores = list(_stores(inner.body))
+    stores = [item for item in statements(inner.body) if isinstance(item, Store)]
     indices = [e.extra[1] for e in exprs if e.op == "load"] + [s.index for s in stores]
     if not _mergeable(outer.loop, inner.loop, indices, exprs):
         return outer

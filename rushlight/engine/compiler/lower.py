@@ -17,6 +17,7 @@ from rushlight.engine.compiler.group import (
     source_of,
 )
 from rushlight.engine.compiler.loop_nest import collapse, count_work
+from rushlight.engine.compiler.windows import over_windows
 from rushlight.engine.core.dtype import bool_
 from rushlight.engine.ir.loops import (
     Accumulator,
@@ -47,7 +48,10 @@ class Lowered:
 
     def __init__(self, kernel: Kernel, inputs: KernelInputs) -> None:
         self.kernel = kernel
-        self.operands = list(inputs.buffers)
+        operands: dict[int, GraphValue] = {}
+        for value, buffer in inputs.buffers.items():
+            operands[id(buffer)] = value  # for a reused one the last: the result
+        self.operands = [operands[id(buffer)] for buffer in kernel.buffers]
         self.numbers = list(inputs.numbers)
 
 
@@ -100,7 +104,7 @@ class _Lowering:
         body: list[Statement] = []
         for stage in range(max(m.stage for m in self.members) + 1):
             body += self._stage(stage)
-        nest = self._wrap(body, self.outer, not group.columns)
+        nest = _nested(body, [group.loops[a] for a in self.outer], not group.columns)
         if not self.outer and not group.columns and group.reduced is None:
             for item in nest:
                 if isinstance(item, For):
@@ -114,24 +118,10 @@ class _Lowering:
                 outputs.append(buffer)
         kernel = Kernel(
             name, buffers, outputs, [number_type(v.meta) for v in self.inputs.numbers],
-            collapse(statements),
+            collapse(over_windows(statements)),
         )  # fmt: skip
         kernel.operations, kernel.moved = count_work(kernel)
-        return self._finished(kernel)
-
-    def _finished(self, kernel: Kernel) -> Lowered:
-        operands: dict[int, GraphValue] = {}
-        for value, buffer in self.inputs.buffers.items():
-            operands[id(buffer)] = value  # for a reused one the last: the result
-        made = Lowered(kernel, self.inputs)
-        made.operands = [operands[id(buffer)] for buffer in kernel.buffers]
-        return made
-
-    def _wrap(self, body: list[Statement], axes: Sequence[int], parallel: bool) -> list[Statement]:
-        for place, axis in reversed(list(enumerate(axes))):
-            loop = self.group.loops[axis]
-            body = [For(loop, body, parallel and place == 0)]
-        return body
+        return Lowered(kernel, self.inputs)
 
     # one stage ---------------------------------------------------------------------------------
 
@@ -158,7 +148,8 @@ class _Lowering:
                 inside.append(self._column(tracer, member))
             elif member.level is Level.SCATTER:
                 inside.append(self._scatter(tracer, member))
-        body = [*before, *self._wrap([*inside, *stores], self.inner, False)]
+        loops = [self.group.loops[a] for a in self.inner]
+        body = [*before, *_nested([*inside, *stores], loops)]
         if not inside and not stores:
             body = before
         for member, accumulator in sums:
@@ -229,10 +220,7 @@ class _Lowering:
     def _zero(self, member: Member) -> None:
         index, loops = self._over(member)
         zero = const(0, computing(member.value.meta.dtype))
-        body: list[Statement] = [self._store(member, zero, index)]
-        for loop in reversed(loops):
-            body = [For(loop, body)]
-        self.prologue += body
+        self.prologue += _nested([self._store(member, zero, index)], loops)
 
     def _finish_columns(self, member: Member, count: int) -> None:
         node = member.value.node
@@ -243,12 +231,17 @@ class _Lowering:
         done = node.spec.op.reduce.finish(total, count, node.spec)
         if done is total:
             return
-        body: list[Statement] = [
-            self._store(member, cast(done, computing(member.value.meta.dtype)), index)
-        ]
-        for loop in reversed(loops):
-            body = [For(loop, body)]
-        self.epilogue += body
+        finished = cast(done, computing(member.value.meta.dtype))
+        self.epilogue += _nested([self._store(member, finished, index)], loops)
+
+
+def _nested(
+    body: list[Statement], loops: Sequence[Loop], parallel: bool = False
+) -> list[Statement]:
+    """The loops around a body, the first one outermost and perhaps parallel."""
+    for place, loop in reversed(list(enumerate(loops))):
+        body = [For(loop, body, parallel and place == 0)]
+    return body
 
 
 def _reduced(member: Member) -> tuple[int, ...]:

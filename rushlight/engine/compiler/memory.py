@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rushlight.engine.backends.cpu.onednn_prepared import ALIGNMENT
 from rushlight.engine.compiler.classify import Way
-from rushlight.engine.compiler.fuse import CallUnit, Group, Unit, Units, reads_of
+from rushlight.engine.compiler.fuse import CallUnit, Unit, Units, reads_of
 from rushlight.engine.compiler.graph import GraphValue
-from rushlight.engine.compiler.group import KernelInputs, Level, Tracer
-from rushlight.engine.ir.graph import Meta
+from rushlight.engine.compiler.group import Group, KernelInputs, Level, Tracer
 from rushlight.engine.ir.scalar import Expr
-
-#: Bytes between the beginnings of values: a cache line.
-ALIGNMENT = 64
-
-
-def span(meta: Meta) -> int:
-    """Bytes from the first element to the end of the last one."""
-    if not meta.numel:
-        return 0
-    steps = zip(meta.shape, meta.strides, strict=True)
-    return (1 + sum((n - 1) * s for n, s in steps)) * meta.dtype.itemsize
 
 
 class Arena:

@@ -9,25 +9,29 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from rushlight.engine.backends.cpu import threads
 from rushlight.engine.backends.cpu.onednn_prepared import aligned
 from rushlight.engine.backends.cpu.primitives import primitive_for
 from rushlight.engine.compiler import layout, simplify
-from rushlight.engine.compiler.classify import Classes, Way
-from rushlight.engine.compiler.fuse import CallUnit, Group, Uncompilable, Units
+from rushlight.engine.compiler.bodies import number_type
+from rushlight.engine.compiler.classify import Classes, Way, own_loops
+from rushlight.engine.compiler.fuse import CallUnit, Uncompilable, Units
 from rushlight.engine.compiler.graph import (
     Graph,
     GraphValue,
     Pass,
     data_source,
     import_program,
-    weak_type,
 )
+from rushlight.engine.compiler.group import Group
 from rushlight.engine.compiler.lower import Lowered, lower
-from rushlight.engine.compiler.memory import Arena, choose_reuse, last_uses, span
+from rushlight.engine.compiler.memory import Arena, choose_reuse, last_uses
 from rushlight.engine.compiler.share import share_kernels
+from rushlight.engine.compiler.teams import choose_threads
 from rushlight.engine.core import log
 from rushlight.engine.core.config import config
+from rushlight.engine.core.dtype import float64
+from rushlight.engine.ir.buffers import span_of
+from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.plan import (
     Constant,
     KernelCall,
@@ -72,8 +76,13 @@ def verify(graph: Graph) -> None:
         known.update(node.outs)
 
 
-def compile_program(program: Program) -> Plan:
+def compile_program(program: Program, varying: bool = False) -> Plan:
     """The plan of a program.
+
+    Args:
+        program: the program.
+        varying: whether it is one of many that differ in sizes alone: then it gets no code that
+            is cut to its sizes.
 
     Raises:
         Uncompilable: the interpreter has to run it.
@@ -81,14 +90,11 @@ def compile_program(program: Program) -> Plan:
     graph = simplified(program)
     if any(value.meta.weak for value in graph.keep.values()):
         raise Uncompilable("a result is a Python number")
-    classes = Classes(graph)
+    classes = Classes(graph, cut=not varying)
     units = Units(graph, classes)
     plan = _Planner(graph, classes, units).plan()
-    for call in plan.calls:
-        if isinstance(call, KernelCall):
-            call.threads = threads.choose(
-                threads.cost(call.kernel.operations, call.kernel.moved)
-            )
+    plan.varying = varying
+    choose_threads(plan)
     if "share" not in config.passes_off:
         share_kernels(plan)
     if log.enabled("fusion"):
@@ -115,6 +121,14 @@ def describe(units: Units) -> str:
     return "\n".join(lines)
 
 
+def _sources(unit: Group | CallUnit) -> tuple[Any, ...]:
+    """The recorded operations that a unit does, in their order."""
+    values = [m.value for m in unit.members.values()] if isinstance(unit, Group) else unit.node.outs
+    nodes = [value.node for value in values]
+    found = {id(n.origin): n.origin for n in nodes if n is not None and n.origin is not None}
+    return tuple(sorted(found.values(), key=lambda node: node.first))
+
+
 class _Planner:
     """Places values and lists the calls."""
 
@@ -135,10 +149,13 @@ class _Planner:
         self.reuse = choose_reuse(self.units, aliases)
         self._place_results()
         for position, unit in enumerate(self.units.order):
+            before = len(self.made.calls)
             if isinstance(unit, Group):
                 self._kernel(position, unit)
             else:
                 self._call(position, unit)
+            for call in self.made.calls[before:]:
+                call.sources = _sources(unit)
         self.made.arena = self.arena.size
         self._checks()
         return self.made
@@ -171,7 +188,7 @@ class _Planner:
         """Whether its address is needed: Python's kernels get an outside value as it is."""
         for position in self.units.readers.get(value, ()):
             unit = self.units.order[position]
-            if isinstance(unit, Group) or unit.way is Way.PRIMITIVE:
+            if isinstance(unit, Group) or unit.way is not Way.PYTHON:
                 return True
             if value not in unit.node.inputs:  # a view of it
                 return True
@@ -199,15 +216,16 @@ class _Planner:
         found = self.places.get(value)
         if found is None:
             last = max(self.last.get(value, position), position)
-            offset = self.arena.place(span(value.meta), position, last)
-            found = self.places[value] = Place(0, offset)
+            size = span_of(value.meta.shape, value.meta.strides) * value.meta.dtype.itemsize
+            found = self.places[value] = Place(0, self.arena.place(size, position, last))
         return found
 
     def _number(self, value: GraphValue) -> int:
         found = self.numbers.get(value)
         if found is None:
             found = self.numbers[value] = len(self.made.numbers)
-            self.made.numbers.append((value.number, weak_type(value.meta)))
+            passed = "d" if number_type(value.meta) is float64 else "q"
+            self.made.numbers.append((value.number, passed))
         return found
 
     # calls -------------------------------------------------------------------------------------
@@ -234,8 +252,20 @@ class _Planner:
     def _call(self, position: int, unit: CallUnit) -> None:
         if unit.way is Way.PRIMITIVE:
             self._primitive(position, unit)
+        elif unit.way is Way.LOOPS:
+            self._loops(position, unit)
+        elif unit.way is Way.CONTRACTION:
+            self._contraction(position, unit)
         else:
             self._python(position, unit)
+
+    def _loops(self, position: int, unit: CallUnit) -> None:
+        found = [None if v is None else self._resolved(v) for v in unit.node.inputs]
+        kernel = own_loops(unit.node, [None if f is None else f[1] for f in found])
+        assert kernel is not None
+        places = [f[0] for f in found if f is not None]
+        places += [self._place(value, position) for value in unit.node.outs]
+        self.made.calls.append(KernelCall(kernel, places, []))
 
     def _primitive(self, position: int, unit: CallUnit) -> None:
         primitive = self._packed(unit) or self.classes.primitives[unit.node]
@@ -247,11 +277,7 @@ class _Planner:
             if position_of_handle in copies:
                 places.append(self._pack(value, copies[position_of_handle]))
                 continue
-            place, strides = self._resolved(value)
-            for size, have, want in zip(value.meta.shape, strides, meta.strides, strict=True):
-                if size > 1 and have != want:
-                    raise Uncompilable(f"{unit.node!r}: strides {strides}, not {meta.strides}")
-            places.append(place)
+            places.append(self._laid_out(unit, value, meta))
         for number, _ in primitive.outputs:
             places.append(self._place(unit.node.outs[number], position))
         scratch = None
@@ -260,15 +286,34 @@ class _Planner:
             scratch = Place(0, offset)
         self.made.calls.append(PrimitiveCall(primitive.prepared, places, scratch, primitive))
 
+    def _laid_out(self, unit: CallUnit, value: GraphValue, meta: Meta) -> Place:
+        """Where a value lies that is wanted with the strides of ``meta``."""
+        place, strides = self._resolved(value)
+        for size, have, want in zip(value.meta.shape, strides, meta.strides, strict=True):
+            if size > 1 and have != want:
+                raise Uncompilable(f"{unit.node!r}: strides {strides}, not {meta.strides}")
+        return place
+
+    def _contraction(self, position: int, unit: CallUnit) -> None:
+        made = self.classes.contractions[unit.node]
+        places = []
+        for number in made.inputs:
+            value = unit.node.inputs[number]
+            assert value is not None
+            places.append(self._laid_out(unit, value, value.meta))
+        places.append(self._place(unit.node.outs[0], position))
+        self.made.calls.append(KernelCall(made.kernel, places, []))
+
     def _packed(self, unit: CallUnit) -> Any:
         """The primitive on weights kept in its own layout, if they stay when the program ends."""
         node = unit.node
-        if node.spec.op.name != "convolution" or "pack" in config.passes_off:
+        numbers = node.spec.op.weights
+        if not numbers or "pack" in config.passes_off:
             return None
-        weight = node.inputs[1]
-        if weight is None or weight.node is not None or weight.number in self.graph.owned:
-            return None
-        found = primitive_for(node.spec, packed=(1,))
+        for weight in [node.inputs[k] for k in numbers]:
+            if weight is None or weight.node is not None or weight.number in self.graph.owned:
+                return None
+        found = primitive_for(node.spec, packed=numbers)
         return found if found is not None and found.packings else None
 
     def _pack(self, value: GraphValue, packing: Any) -> Place:

@@ -12,18 +12,18 @@ from rushlight.engine.ir.op import RANDOM
 
 def replace(graph: Graph, instead: dict[GraphValue, GraphValue]) -> None:
     """Let everybody who reads a key of ``instead`` read its value."""
-
-    def final(value: GraphValue | None) -> GraphValue | None:
-        while value is not None and value in instead:
-            value = instead[value]
-        return value
-
     for node in graph.nodes:
-        node.inputs = tuple([final(v) for v in node.inputs])
+        node.inputs = tuple([_seen(v, instead) for v in node.inputs])
     for number, value in graph.keep.items():
-        found = final(value)
+        found = _seen(value, instead)
         assert found is not None
         graph.keep[number] = found
+
+
+def _seen(value: GraphValue | None, instead: dict[GraphValue, GraphValue]) -> GraphValue | None:
+    while value is not None and value in instead:
+        value = instead[value]
+    return value
 
 
 def decompose(graph: Graph) -> None:
@@ -46,16 +46,7 @@ def decompose(graph: Graph) -> None:
             if new.number < 0 and new.node is not None:
                 new.number = old.number
         pending.extend(reversed(inner))  # they may be written out in turn
-    for number, value in graph.keep.items():
-        found = _seen(value, instead)
-        assert found is not None
-        graph.keep[number] = found
-
-
-def _seen(value: GraphValue | None, instead: dict[GraphValue, GraphValue]) -> GraphValue | None:
-    while value is not None and value in instead:
-        value = instead[value]
-    return value
+    replace(graph, instead)
 
 
 def _written_out(graph: Graph, node: GraphNode) -> tuple[list[GraphNode], Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,20 +14,24 @@ OnRead = Callable[[Any, str], None]
 OnCopy = Callable[[Any, Any], None]
 #: ``step(node, start, end, environment)``: the interpreter has run a node, in nanoseconds.
 OnStep = Callable[[Any, int, int, list[Any]], None]
+#: ``calls(calls, times)``: a compiled program has done calls of its plan, one after the other; a
+#: time in nanoseconds before each of them and after the last.
+OnCalls = Callable[[Sequence[Any], Sequence[int]], None]
 
 
 class Watch:
     """What is called at which occasion; ``None`` (looked at once per program run) costs nothing."""
 
-    __slots__ = ("copied", "flush", "read", "step")
+    __slots__ = ("calls", "copied", "flush", "read", "step")
 
     flush: OnFlush | None
     read: OnRead | None
     step: OnStep | None
     copied: OnCopy | None
+    calls: OnCalls | None
 
     def __init__(self) -> None:
-        self.flush = self.read = self.step = self.copied = None
+        self.flush = self.read = self.step = self.copied = self.calls = None
 
 
 watch = Watch()
@@ -39,6 +43,7 @@ def watching(
     read: OnRead | None = None,
     step: OnStep | None = None,
     copied: OnCopy | None = None,
+    calls: OnCalls | None = None,
 ) -> Iterator[None]:
     """Call these besides whoever is looking on already, as long as the ``with`` block lasts.
 
@@ -49,15 +54,16 @@ def watching(
     >>> watch.read is None
     True
     """
-    before = watch.flush, watch.read, watch.step, watch.copied
+    before = watch.flush, watch.read, watch.step, watch.copied, watch.calls
     watch.flush = _both_flush(before[0], flush)
     watch.read = _both(before[1], read)
     watch.step = _both(before[2], step)
     watch.copied = _both(before[3], copied)
+    watch.calls = _both(before[4], calls)
     try:
         yield
     finally:
-        watch.flush, watch.read, watch.step, watch.copied = before
+        watch.flush, watch.read, watch.step, watch.copied, watch.calls = before
 
 
 def _both(first: Any, second: Any) -> Any:

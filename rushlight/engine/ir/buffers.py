@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rushlight.engine.ir.graph import Meta
+
+
+def span_of(shape: Sequence[int], strides: Sequence[int]) -> int:
+    """How many elements of memory a layout reaches over."""
+    if 0 in shape:
+        return 0
+    return 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
 
 
 def empty_strided(meta: Meta) -> np.ndarray:
     """Uninitialised memory with the strides of ``meta``."""
     if meta.contiguous:
         return np.empty(meta.shape, meta.dtype.numpy)
-    span = 1 + sum((n - 1) * s for n, s in zip(meta.shape, meta.strides, strict=True))
-    memory = np.empty(max(span, 0) if meta.numel else 0, meta.dtype.numpy)
+    memory = np.empty(span_of(meta.shape, meta.strides), meta.dtype.numpy)
     itemsize = meta.dtype.itemsize
     return np.lib.stride_tricks.as_strided(
         memory, meta.shape, tuple(s * itemsize for s in meta.strides)

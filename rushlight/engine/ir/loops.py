@@ -15,13 +15,13 @@ Buffers that are not the same one never overlap. Statements of a body run in ord
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from rushlight.engine.core.dtype import FLOATING, dtype, float32
-from rushlight.engine.ir.scalar import Expr, cast, loop_value
+from rushlight.engine.ir.scalar import Expr, cast, loop_value, walk
 
 _numbers = count()
 
@@ -130,6 +130,62 @@ class Reduce:
     value: Expr
 
 
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis of a contraction.
+
+    Attributes:
+        size: how many places.
+        steps: from one place to the next in the first factor, the second, and the result, in
+            elements.
+        written_out: for an axis that is summed over: no loop, but all turns one after the other.
+        edge: ``(unit, limit)``: of an axis of the first factor, whose places lie ``unit`` elements
+            apart, only ``0`` to ``limit - 1`` exist; beyond them it is zero. Axes with the same
+            edge walk along it together.
+    """
+
+    size: int
+    steps: tuple[int, int, int]
+    written_out: bool = False
+    edge: tuple[int, int] | None = None
+
+    def at(self, place: int) -> tuple[int, int, int]:
+        """How far a place is from the first, in the three arrays."""
+        first, second, result = self.steps
+        return first * place, second * place, result * place
+
+
+@dataclass(eq=False, slots=True)
+class Contract:
+    """``result[...] = start[...] + sum of first[...] * second[...]``, of float32 numbers.
+
+    One tile of a product: the sums of all its elements are kept in registers. The elements of the
+    first factor along the axis ``lanes`` lie side by side; those of the second do so too if that
+    axis is summed over, and are one and the same if it is not.
+
+    Attributes:
+        first, second, result: the arrays, and where the tile begins in each.
+        kept: the axes of the tile besides ``lanes``.
+        summed: the axes that are summed over besides ``lanes``, outer loops first.
+        lanes: the axis along which vectors lie.
+        start: what the sums begin with, and how far it is from one place to the next along each
+            axis of ``kept``; ``None``: zero.
+    """
+
+    first: tuple[Buffer, Index]
+    second: tuple[Buffer, Index]
+    result: tuple[Buffer, Index]
+    kept: list[Axis]
+    summed: list[Axis]
+    lanes: Axis
+    start: tuple[Buffer, Index, tuple[int, ...]] | None = None
+
+    @property
+    def sums_lanes(self) -> bool:
+        """Whether the axis along which vectors lie is summed over."""
+        return self.lanes.steps[2] == 0
+
+
 @dataclass(eq=False, slots=True)
 class For:
     """A loop."""
@@ -139,7 +195,7 @@ class For:
     parallel: bool = False
 
 
-Statement = Store | Declare | Reduce | For
+Statement = Store | Declare | Reduce | For | Contract
 
 
 @dataclass(eq=False, slots=True)
@@ -170,6 +226,36 @@ class Kernel:
         return "\n".join([f"{self.name}({', '.join(arguments)})", *_lines(self.body, 1)])
 
 
+def statements(body: Sequence[Statement]) -> Iterator[Statement]:
+    """Every statement of a body in order: a loop, then those inside it."""
+    for item in body:
+        yield item
+        if isinstance(item, For):
+            yield from statements(item.body)
+
+
+def every_expression(body: Sequence[Statement]) -> list[Expr]:
+    """All expressions of a body, those inside indices included, each once."""
+    roots: list[Expr] = []
+    for item in statements(body):
+        if isinstance(item, Store):
+            roots += [item.value, *(part for part, _ in item.index.dynamic)]
+        elif isinstance(item, Reduce):
+            roots.append(item.value)
+    found: dict[int, Expr] = {}
+
+    def visit(expr: Expr) -> None:
+        if id(expr) in found:
+            return
+        found[id(expr)] = expr
+        if expr.op == "load":
+            for inner, _ in expr.extra[1].dynamic:
+                walk([inner], visit)
+
+    walk(roots, visit)
+    return list(found.values())
+
+
 def _lines(body: Sequence[Statement], depth: int) -> list[str]:
     out = []
     pad = "  " * depth
@@ -183,6 +269,10 @@ def _lines(body: Sequence[Statement], depth: int) -> list[str]:
             out.append(f"{pad}{item.buffer}[{item.index}] {sign} {item.value!r}")
         elif isinstance(item, Declare):
             out.append(f"{pad}{item.accumulator} = neutral of {item.accumulator.op}")
+        elif isinstance(item, Contract):
+            arrays = [f"{b}[{i}]" for b, i in (item.result, item.first, item.second)]
+            kept = [axis.size for axis in (*item.kept, item.lanes) if axis.steps[2]]
+            out.append(f"{pad}{arrays[0]} = {arrays[1]} * {arrays[2]} (tile {kept})")
         else:
             out.append(f"{pad}{item.accumulator} {item.accumulator.op}= {item.value!r}")
     return out

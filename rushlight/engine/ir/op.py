@@ -124,6 +124,8 @@ class Op(Record):
         fills_missing: a formula gets zeros for an output without a gradient (else ``None``).
         offset: how many elements after its input's first one a view begins, from the input's Meta
             and the attributes; ``None``: at the same place.
+        weights: convolutions over (N, C, ...): numbers of the inputs that are weights, none where
+            the result is their gradient.
         may_fail: the kernel can find an error in the data, so the user's line is remembered.
         scalar: pointwise operators: one element of the result, as the compiler takes it, from
             expressions (``ir/scalar.py``) of the inputs' elements, converted to ``compute``, and
@@ -137,6 +139,9 @@ class Op(Record):
         reduce: reductions over the attribute ``dims`` (all axes without it): a ``Reduction``.
         scatter: ``scatter(load, index, spec, *attributes) -> (index in the output, expression)``:
             what is added to zeros for every ``index`` of the input number ``scatter.domain``.
+        loops: the whole operator as a loop kernel: ``loops(spec, strides, *attributes) -> Kernel``
+            whose buffers are the inputs that are there, with these strides, then the outputs;
+            ``None`` as a result: the interpreter's kernel is better.
         decompose: ``decompose(build, *values, *attributes) -> value(s)``: the operator written
             with others, for the compiler. ``build(name, *values, **attributes)`` applies an
             operator to values (and numbers); ``value.meta`` is what is known of one. ``None``
@@ -163,13 +168,14 @@ class Op(Record):
         differentiable: int | None = None,
         fills_missing: bool = True,
         offset: Callable[..., int] | None = None,
+        weights: tuple[int, ...] | None = None,
         may_fail: bool = False,
-        commutative: bool = False,
         scalar: Callable[..., Any] | None = None,
         compute: Callable[..., Any] | None = None,
         element: Callable[..., Any] | None = None,
         reduce: Any = None,
         scatter: Callable[..., Any] | None = None,
+        loops: Callable[..., Any] | None = None,
         decompose: Callable[..., Any] | None = None,
         check: tuple[tuple[int, ...], Callable[..., Callable[..., None] | None]] | None = None,
         doc: str = "",
@@ -190,13 +196,14 @@ class Op(Record):
         self.differentiable = differentiable
         self.fills_missing = fills_missing and differentiable != 1
         self.offset = offset
+        self.weights = weights
         self.may_fail = may_fail
-        self.commutative = commutative
         self.scalar = scalar
         self.compute = compute
         self.element = element
         self.reduce = reduce
         self.scatter = scatter
+        self.loops = loops
         self.decompose = decompose
         self.check = check
         self.doc = doc
@@ -267,6 +274,11 @@ class Composite(Record):
         if key in self.registry:
             raise ValueError(f"composite {key!r} is recorded twice")
         self.registry[key] = self
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """The function of the composite ``namespace.name``, which may be recorded after its caller."""
+    return Composite.registry[name].function
 
 
 def composite(

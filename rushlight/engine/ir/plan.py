@@ -13,6 +13,9 @@ from typing import Any
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.loops import Kernel
 
+#: Recorded operations (`ir.program.Node`) that a call comes from, in their order.
+Sources = tuple[Any, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -35,12 +38,14 @@ class KernelCall:
         numbers: for each scalar argument the number of a run-time number of the program
             (``Plan.numbers``), or a Python number known now.
         threads: on how many threads.
+        sources: the recorded operations it does, or does a part of.
     """
 
     kernel: Kernel
     places: list[Place]
     numbers: list[int | Constant]
     threads: int = 1
+    sources: Sources = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,14 @@ class PrimitiveCall:
         places: one for each argument.
         scratch: its scratch memory.
         owner: what keeps the prepared object alive.
+        sources: the recorded operations it does, or does a part of.
     """
 
     prepared: Any
     places: list[Place]
     scratch: Place | None = None
     owner: Any = None
+    sources: Sources = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -78,12 +85,14 @@ class PythonCall:
         inputs: for each argument the number of an outside value, a constant, a place with meta and
             strides, or ``None``.
         outputs: for each result the place and meta to copy it to.
+        sources: the recorded operation.
     """
 
     kernel: Callable[..., Any]
     inputs: list[int | Constant | tuple[Place, Meta, tuple[int, ...]] | None]
     outputs: list[tuple[Place, Meta]]
     node: Any = None
+    sources: Sources = ()
 
 
 #: A way to an input's data: its number, and the kernels of the views to look at it through.
@@ -110,6 +119,8 @@ class Plan:
         packing: copies of weights into a library's own layout, in slots of constants: to be made
             when one of the values ``packed`` is another one than at the last run.
         packed: their value numbers.
+        varying: whether programs that differ in sizes alone come in so many shapes that they are
+            to share their code.
         checks: functions that raise if the data of some inputs is wrong, with how to get these.
     """
 
@@ -125,3 +136,4 @@ class Plan:
     packing: list[PrimitiveCall] = field(default_factory=list)
     packed: list[int] = field(default_factory=list)
     slots: int = 1
+    varying: bool = False

@@ -75,7 +75,6 @@ add = pointwise(
     np.add,
     scalar=plus,
     grad={"input": lambda g: g, "other": lambda g: g},
-    commutative=True,
 )
 
 sub = pointwise(
@@ -100,7 +99,6 @@ mul = pointwise(
     np.multiply,
     scalar=times,
     grad={"input": lambda g, other: g * other.conj(), "other": lambda g, input: g * input.conj()},
-    commutative=True,
     samples=(*BINARY, S(ti(3, 2), t(2)), S(t(3), 2.5), S(tc(3), tc(3)), S(t(2), tc(3, 1))),
     doc="""``input * other``.
 

@@ -70,7 +70,6 @@ def _extreme(name: str, function: np.ufunc, largest: bool, doc: str) -> Any:
             "input": lambda g, input, other: share(g, input, other),
             "other": lambda g, input, other: share(g, other, input),
         },
-        commutative=True,
     )
 
     def face(input: Any, other: Any) -> Any:

@@ -6,14 +6,9 @@ import math
 from typing import Any
 
 from rushlight.engine.core.dtype import C_NAMES, bool_, float32, float64
-from rushlight.engine.ir.op import Composite, composite
+from rushlight.engine.ir.op import composite, function_of
 from rushlight.engine.ir.samples import ErrorSample, S, t, tb
 from rushlight.engine.ops.attention_fused import attention_op
-
-
-def _function(name: str) -> Any:
-    return Composite.registry[name].function
-
 
 # one attention ---------------------------------------------------------------------------------
 
@@ -125,7 +120,7 @@ def scaled_dot_product_attention(
     scores = (query * math.copysign(root, factor)) @ (key.transpose(-2, -1) * root)
     if is_causal:
         rows, columns = query.shape[-2], key.shape[-2]
-        allowed = _function("torch.tril")(query.new_ones((rows, columns)).to(bool_))
+        allowed = function_of("torch.tril")(query.new_ones((rows, columns)).to(bool_))
         attn_mask = allowed if attn_mask is None else _both(allowed, attn_mask)
     if attn_mask is not None:
         if attn_mask.dtype is bool_:
@@ -136,7 +131,7 @@ def scaled_dot_product_attention(
     else:
         weights = scores.softmax(-1)
     if dropout_p > 0.0:
-        weights = _function("nn.functional.dropout")(weights, dropout_p, True)
+        weights = function_of("nn.functional.dropout")(weights, dropout_p, True)
     return weights @ value
 
 
@@ -181,7 +176,7 @@ def _project(
     query: Any, key: Any, value: Any, weight: Any, bias: Any, separate: Any
 ) -> tuple[Any, Any, Any]:
     """Query, key and value through their input projections."""
-    linear = _function("nn.functional.linear")
+    linear = function_of("nn.functional.linear")
     parts = (None,) * 3 if bias is None else bias.chunk(3)
     if separate is None and query is key and key is value:
         return tuple(linear(query, weight, bias).chunk(3, -1))
@@ -223,7 +218,7 @@ def _merge_masks(
     attn_mask: Any, padding: Any, batch: int, heads: int, length: int, source: int, extra: int
 ) -> Any:
     """One mask to add to the scores (N * heads, L, S)."""
-    pad = _function("nn.functional.pad")
+    pad = function_of("nn.functional.pad")
     if attn_mask is not None:
         rank = attn_mask.dim()
         wanted = (length, source) if rank == 2 else (batch * heads, length, source)
@@ -343,7 +338,7 @@ def multi_head_attention_forward(
     attend = _attend if need_weights else _attend_only
     y, weights = attend(q, k, v, mask, dropout_p if training else 0.0, batch)
     y = y.contiguous().view(length * batch, width)
-    y = _function("nn.functional.linear")(y, out_proj_weight, out_proj_bias)
+    y = function_of("nn.functional.linear")(y, out_proj_weight, out_proj_bias)
     y = y.view(length, batch, y.shape[1])
     if weights is not None:
         weights = weights.view(batch, num_heads, length, source + extra)
@@ -364,7 +359,7 @@ def _split_heads(
     q: Any, k: Any, v: Any, heads: int, bias_k: Any, bias_v: Any, zero: bool
 ) -> tuple[Any, Any, Any, int]:
     """Query, key and value as (N * heads, ..., E / heads), and how many positions were added."""
-    cat = _function("torch.cat")
+    cat = function_of("torch.cat")
     batch, width = q.shape[1:]
     extra = 0
     if bias_k is not None and bias_v is not None:
@@ -401,5 +396,5 @@ def _attend(
     scores = (q * math.sqrt(1.0 / q.shape[-1])) @ k.transpose(-2, -1)
     weights = (scores if mask is None else scores + mask).softmax(-1)
     if dropout_p > 0.0:
-        weights = _function("nn.functional.dropout")(weights, dropout_p)
+        weights = function_of("nn.functional.dropout")(weights, dropout_p)
     return (weights @ v).transpose(0, 1), weights

@@ -17,7 +17,7 @@ from rushlight.engine.core.dtype import bool_
 from rushlight.engine.core.shape import pointwise_strides
 from rushlight.engine.ir.buffers import empty_strided
 from rushlight.engine.ir.graph import Meta, make_meta, strided_meta
-from rushlight.engine.ir.op import OTHER, Composite, Op, Spec, constant
+from rushlight.engine.ir.op import OTHER, Op, Spec, constant, function_of
 from rushlight.engine.ops.matmul import product
 from rushlight.engine.ops.written_out import Build, usable
 
@@ -270,7 +270,7 @@ def weights_of(query: Any, key: Any, mask: Any, scale: float, causal: bool) -> A
     if mask is not None:
         plain = mask.dtype is bool_
         scores = scores.masked_fill(~mask, -math.inf) if plain else scores + mask
-    weights = Composite.registry["torch.softmax"].function(scores, -1)
+    weights = function_of("torch.softmax")(scores, -1)
     if mask is None:
         return weights
     return weights.masked_fill((scores == -math.inf).all(-1, keepdim=True), 0.0)

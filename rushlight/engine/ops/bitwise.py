@@ -30,7 +30,6 @@ bitwise_and = pointwise(
     scalar=and_,
     infer=_whole(2, "bitwise_and_cpu"),
     samples=_BITS,
-    commutative=True,
     doc="The bits set in both; for booleans their logical and."
     + example("bitwise_and(torch.tensor([6, 5]), 3)", "tensor([2, 1])"),
     **_FACE,
@@ -42,7 +41,6 @@ bitwise_or = pointwise(
     scalar=or_,
     infer=_whole(2, "bitwise_or_cpu"),
     samples=_BITS,
-    commutative=True,
     doc="The bits set in either; for booleans their logical or."
     + example("bitwise_or(torch.tensor([4, 1]), 2)", "tensor([6, 3])"),
     **_FACE,
@@ -54,7 +52,6 @@ bitwise_xor = pointwise(
     scalar=xor,
     infer=_whole(2, "bitwise_xor_cpu"),
     samples=_BITS,
-    commutative=True,
     doc="The bits set in one of the two; for booleans where they differ."
     + example("bitwise_xor(torch.tensor([6, 5]), 3)", "tensor([5, 6])"),
     **_FACE,
@@ -125,14 +122,12 @@ gcd_op = pointwise(
     "gcd(Tensor input, Tensor other)",
     np.gcd,
     infer=_whole(2, "gcd_cpu", boolean=False),
-    commutative=True,
 )
 
 lcm_op = pointwise(
     "lcm(Tensor input, Tensor other)",
     np.lcm,
     infer=_whole(2, "lcm_cpu", boolean=False),
-    commutative=True,
 )
 
 

@@ -85,7 +85,6 @@ def _logic(
         function,
         scalar=lambda x, other: combine(true(x), true(other)),
         rule=COMPARE,
-        commutative=True,
     )
 
     def call(input: Any, other: Any) -> Any:

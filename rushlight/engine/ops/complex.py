@@ -9,8 +9,6 @@ import numpy as np
 
 from rushlight.engine.core.dtype import (
     SCALAR_NAMES,
-    complex64,
-    complex128,
     float32,
     float64,
 )
@@ -410,6 +408,3 @@ angle = pointwise(
     tensor([1.5708])
     """,
 )
-
-#: The complex types, for the functions that ask.
-COMPLEX_TYPES = (complex64, complex128)

@@ -284,6 +284,7 @@ convolution = Op(
     "convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, "
     "int[] dilation, bool transposed, int[] output_padding, int groups)",
     kind=CONV,
+    weights=(1,),
     infer=_infer,
     kernel=_kernel,
     grad={
@@ -320,6 +321,7 @@ convolution_input_grad = Op(
     "convolution_input_grad(Tensor g_out, Tensor weight, int[] shape, int[] stride, "
     "int[] padding, int[] dilation, int groups)",
     kind=CONV,
+    weights=(1,),
     infer=lambda g_out, weight, shape, *_: make_meta(shape, g_out.dtype),
     kernel=_input_grad_kernel,
     grad={
@@ -354,6 +356,7 @@ convolution_weight_grad: Op = Op(
     "convolution_weight_grad(Tensor input, Tensor g_out, int[] shape, int[] stride, "
     "int[] padding, int[] dilation, int groups)",
     kind=CONV,
+    weights=(),
     infer=lambda input, g_out, shape, *_: make_meta(shape, input.dtype),
     kernel=_weight_grad_kernel,
     grad={

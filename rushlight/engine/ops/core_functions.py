@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rushlight.engine.ir.op import Composite, composite
+from rushlight.engine.ir.op import composite, function_of
 from rushlight.engine.ir.samples import S, t, ti
 from rushlight.engine.ops.grid_sample import affine_grid_op
 from rushlight.engine.ops.loss import MEAN, NONE, SUM
@@ -20,7 +20,7 @@ _GRID_PADDINGS = ("zeros", "border", "reflection")
 
 
 def _functional(name: str) -> Callable[..., Any]:
-    return Composite.registry[f"nn.functional.{name}"].function
+    return function_of(f"nn.functional.{name}")
 
 
 def _reduction(number: int) -> str:

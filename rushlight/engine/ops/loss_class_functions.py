@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.ir.op import MAX_SPECS, Composite, composite
+from rushlight.engine.ir.op import MAX_SPECS, composite, function_of
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
 from rushlight.engine.ops.activation_smooth import logsigmoid
 from rushlight.engine.ops.loss import MEAN, NONE, SUM
@@ -300,7 +300,7 @@ def linear_cross_entropy(
     if len(shape) > 1:
         flat = linear_weight.reshape(math.prod(shape), linear_weight.shape[-1])
     bias = None if linear_bias is None else linear_bias.reshape(-1)
-    scores = Composite.registry["nn.functional.linear"].function(input, flat, bias)
+    scores = function_of("nn.functional.linear")(input, flat, bias)
     if len(shape) > 1:
         scores = scores.reshape((*scores.shape[:-1], *shape))
     return cross_entropy(

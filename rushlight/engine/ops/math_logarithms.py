@@ -64,7 +64,6 @@ logaddexp_op = pointwise(
         "input": lambda g, input, other: _logaddexp_share(g, input, other),
         "other": lambda g, input, other: _logaddexp_share(g, other, input),
     },
-    commutative=True,
 )
 
 
@@ -96,7 +95,6 @@ logaddexp2_op = pointwise(
         "input": lambda g, input, other: _logaddexp2_share(g, input, other),
         "other": lambda g, input, other: _logaddexp2_share(g, other, input),
     },
-    commutative=True,
 )
 
 

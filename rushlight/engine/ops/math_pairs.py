@@ -120,7 +120,6 @@ hypot_op = pointwise(
         "input": lambda g, input, result: g * (input / result),
         "other": lambda g, other, result: g * (other / result),
     },
-    commutative=True,
 )
 
 

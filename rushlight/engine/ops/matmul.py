@@ -21,6 +21,7 @@ from rushlight.engine.ir.op import MATMUL, Op, Spec, hooks
 from rushlight.engine.ops.elementwise import numpy_compute
 from rushlight.engine.ops.reduce import sum_
 from rushlight.engine.ops.view import expand
+from rushlight.engine.ops.written_out import Build, is_half, narrowed, usable, widened
 
 Array = np.ndarray
 
@@ -73,6 +74,21 @@ def in_compute_type(spec: Spec, function: Callable[..., Array]) -> Callable[...,
     return call
 
 
+def in_single(name: str) -> Callable[..., Any]:
+    """The decomposition of a product of half types: in float32, rounded once."""
+
+    def decompose(build: Build, *parts: Any) -> Any:
+        op = Op.registry[name]
+        values = parts[: len(op.input_names)]
+        kind = values[0].meta.dtype
+        if not usable(*values) or not is_half(kind):
+            return None
+        given = dict(zip(op.attr_names, parts[len(values) :], strict=True))
+        return narrowed(build, build(name, *(widened(build, v) for v in values), **given), kind)
+
+    return decompose
+
+
 # two matrices ----------------------------------------------------------------------------------
 
 
@@ -91,6 +107,7 @@ mm = Op(
     kind=MATMUL,
     infer=_mm_infer,
     kernel=lambda spec: in_compute_type(spec, np.matmul),
+    decompose=in_single("mm"),
     grad={
         "input": lambda g, mat2: matmul_nt(g, conj(mat2)),
         "mat2": lambda g, input: matmul_tn(conj(input), g),
@@ -153,6 +170,7 @@ matmul_nn = Op(
     kind=MATMUL,
     infer=_nn_infer,
     kernel=lambda spec: in_compute_type(spec, _rows_kernel(spec, False)),
+    decompose=in_single("matmul_nn"),
     grad={
         "input": lambda g, other: matmul_nt(g, conj(other)),
         "other": lambda g, input: matmul_tn(conj(input), g),
@@ -170,6 +188,7 @@ matmul_nt: Op = Op(
     kind=MATMUL,
     infer=_nt_infer,
     kernel=lambda spec: in_compute_type(spec, _rows_kernel(spec, True)),
+    decompose=in_single("matmul_nt"),
     grad=_NT_GRAD,
     grad_name="Mm",
 )
@@ -179,6 +198,7 @@ matmul_nt_rows = Op(
     kind=MATMUL,
     infer=_nt_infer,
     kernel=lambda spec: in_compute_type(spec, _rows_kernel(spec, True)),
+    decompose=in_single("matmul_nt_rows"),
     grad=_NT_GRAD,
     grad_name="UnsafeView",
 )
@@ -189,6 +209,7 @@ matmul_tn: Op = Op(
     kind=MATMUL,
     infer=_tn_infer,
     kernel=lambda spec: in_compute_type(spec, _tn_kernel(spec)),
+    decompose=in_single("matmul_tn"),
     grad={
         "input": lambda g, other: matmul_nt(conj(other), g),
         "other": lambda g, input: matmul_nn(conj(input), g),
@@ -256,6 +277,7 @@ linear = Op(
     kind=MATMUL,
     infer=_linear_infer,
     kernel=_linear_kernel,
+    decompose=in_single("linear_"),
     grad=_LINEAR_GRAD,
     grad_name="Addmm",
 )
@@ -265,6 +287,7 @@ linear_rows = Op(
     kind=MATMUL,
     infer=_linear_infer,
     kernel=_linear_kernel,
+    decompose=in_single("linear_rows"),
     grad=_LINEAR_GRAD,
     grad_name="View",
 )
@@ -308,6 +331,7 @@ bmm = Op(
     kind=MATMUL,
     infer=_bmm_infer,
     kernel=lambda spec: in_compute_type(spec, np.matmul),
+    decompose=in_single("bmm"),
     grad={
         "input": lambda g, mat2: product(g, conj(mat2), False, True),
         "mat2": lambda g, input: product(conj(input), g, True, False),
@@ -366,6 +390,7 @@ batched = Op(
     kind=MATMUL,
     infer=_batched_infer,
     kernel=_batched_kernel,
+    decompose=in_single("batched"),
     grad={"input": _first_grad, "other": _second_grad},
     grad_name="UnsafeView",
 )
@@ -400,6 +425,7 @@ mv = Op(
     kind=MATMUL,
     infer=_mv_infer,
     kernel=lambda spec: in_compute_type(spec, np.matmul),
+    decompose=in_single("mv"),
     grad={
         "input": lambda g, vec: column(g) * conj(vec),
         "vec": lambda g, input: matmul_nn(g, conj(input)),
@@ -434,6 +460,7 @@ dot = Op(
     kind=MATMUL,
     infer=_dot_infer,
     kernel=lambda spec: in_compute_type(spec, lambda x, y: np.asarray(np.dot(x, y))),
+    decompose=in_single("dot"),
     grad={
         "input": lambda g, tensor: g * conj(tensor),
         "tensor": lambda g, input: g * conj(input),

@@ -28,7 +28,7 @@ from rushlight.engine.ops.matmul import (
     require_one_dtype,
 )
 from rushlight.engine.ops.view import expand
-from rushlight.engine.ops.written_out import Build, is_half, usable
+from rushlight.engine.ops.written_out import Build, narrowed, usable, widened
 
 Array = np.ndarray
 Formula = Callable[..., Any]
@@ -85,13 +85,13 @@ def _written_out(name: str) -> Callable[..., Any]:
 
     def decompose(build: Build, x: Any, first: Any, second: Any, beta: Any, alpha: Any) -> Any:
         kind = x.meta.dtype
-        if not usable(x, first, second) or is_half(kind) or kind.category != FLOATING:
+        if not usable(x, first, second) or kind.category != FLOATING:
             return None
         if beta is not None:  # at run time 0 would leave the input out
             return None
-        made = build(name, first, second)
+        made = build(name, widened(build, first), widened(build, second))
         made = made if alpha is None else build("mul", made, alpha)
-        return build("add", made, x)
+        return narrowed(build, build("add", made, widened(build, x)), kind)
 
     return decompose
 

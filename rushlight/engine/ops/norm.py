@@ -423,10 +423,10 @@ def _fixed_scale(var: Any, weight: Any, input_meta: Meta, eps: float) -> Any:
 
 
 def _fixed_weight_grad(
-    g: Any, input: Any, mean: Any, var: Any, input_meta: Meta, eps: float
+    g: Any, input: Any, running_mean: Any, running_var: Any, input_meta: Meta, eps: float
 ) -> Any:
     row = _row(input_meta)
-    normal = (input - mean.reshape(row)) * (var + eps).rsqrt().reshape(row)
+    normal = (input - running_mean.reshape(row)) * (running_var + eps).rsqrt().reshape(row)
     return (g * normal).sum(_others(input_meta))
 
 
@@ -435,16 +435,18 @@ def _others(meta: Meta) -> Shape:
 
 
 batch_norm_fixed = Op(
-    "batch_norm_fixed(Tensor input, Tensor mean, Tensor var, Tensor? weight, Tensor? bias, "
-    "float eps)",
+    "batch_norm_fixed(Tensor input, Tensor running_mean, Tensor running_var, Tensor? weight, "
+    "Tensor? bias, float eps)",
     kind=OTHER,
     infer=_fixed_infer,
     kernel=_fixed_kernel,
     decompose=_fixed_written_out,
     grad={
-        "input": lambda g, var, weight, input_meta, eps: (
-            g * _fixed_scale(var, weight, input_meta, eps)
+        "input": lambda g, running_var, weight, input_meta, eps: (
+            g * _fixed_scale(running_var, weight, input_meta, eps)
         ),
+        "running_mean": "native_batch_norm",
+        "running_var": "native_batch_norm",
         "weight": _fixed_weight_grad,
         "bias": lambda g, input_meta: g.sum(_others(input_meta)),
     },

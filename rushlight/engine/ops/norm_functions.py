@@ -44,6 +44,17 @@ def _check_channels(channels: int, **parts: Any) -> None:
             raise RuntimeError(f"{name} should contain {channels} elements not {part.numel()}")
 
 
+def _share(statistic: Any, *others: Any) -> bool:
+    """Whether running statistics are the memory of something else, too."""
+    if statistic is None:
+        return False
+    storage = statistic._alias
+    return any(
+        other is statistic or (other is not None and storage and other._alias is storage)
+        for other in others
+    )
+
+
 # batch and instance ----------------------------------------------------------------------------
 
 _X = t(4, 3, 2, 2)
@@ -129,11 +140,17 @@ def _batch_norm(
     _refuse_types(input, "batch_norm")
     if not training:
         return batch_norm_fixed(input, running_mean, running_var, weight, bias, eps=float(eps))
+    if any(part is not None and part.requires_grad for part in (running_mean, running_var)):
+        batch_norm_fixed(input, running_mean, running_var, None, None, eps=float(eps))  # refuses
     row = tuple(n if axis == 1 else 1 for axis, n in enumerate(input.shape))
     axes = tuple(axis for axis in range(input.dim()) if axis != 1)
-    y, mean, _, var = native_batch_norm(
-        input, weight, bias, grouped=tuple(input.shape), axes=axes, affine=row, eps=float(eps)
-    )
+    places = {"grouped": tuple(input.shape), "axes": axes, "affine": row, "eps": float(eps)}
+    # PyTorch scales and shifts after it has moved the running statistics
+    late = _share(running_mean, weight, bias) or _share(running_var, weight, bias)
+    if late:
+        _, mean, _, var = native_batch_norm(input.detach(), None, None, **places)
+    else:
+        y, mean, _, var = native_batch_norm(input, weight, bias, **places)
     if running_mean is not None:
         count = input.numel() // channels
         running_mean.copy_(running_mean * (1 - momentum) + mean.reshape(-1) * momentum)
@@ -141,6 +158,8 @@ def _batch_norm(
             factor = count / (count - 1) if count > 1 else float("nan")
             unbiased = var.reshape(-1) * factor
             running_var.copy_(running_var * (1 - momentum) + unbiased * momentum)
+    if late:
+        y, *_ = native_batch_norm(input, weight, bias, **places)
     return y
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rushlight.engine.core.dtype import float32, float64
-from rushlight.engine.ir.op import Composite, composite
+from rushlight.engine.ir.op import composite, function_of
 from rushlight.engine.ir.samples import ErrorSample, S, t
 from rushlight.engine.ops.recurrent_sequence import (
     elman_sequence,
@@ -17,12 +17,8 @@ from rushlight.engine.ops.recurrent_sequence import (
 _T = ("torch",)
 
 
-def _function(name: str) -> Callable[..., Any]:
-    return Composite.registry[name].function
-
-
 def _gates(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
-    linear = _function("nn.functional.linear")
+    linear = function_of("nn.functional.linear")
     return linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)
 
 
@@ -181,7 +177,7 @@ def gru_cell(
     tensor([[0.5000]])
     """
     _check_cell(input, (hx,), w_ih, w_hh.size(1), 3)
-    linear = _function("nn.functional.linear")
+    linear = function_of("nn.functional.linear")
     xr, xz, xn = linear(input, w_ih, b_ih).chunk(3, -1)
     hr, hz, hn = linear(hx, w_hh, b_hh).chunk(3, -1)
     reset, update = (xr + hr).sigmoid(), (xz + hz).sigmoid()
@@ -191,7 +187,7 @@ def gru_cell(
 
 def _step(kind: str) -> Callable[..., Any]:
     """One step from the input's share of the gates, which is computed for all steps at once."""
-    linear = _function("nn.functional.linear")
+    linear = function_of("nn.functional.linear")
 
     def lstm(gates: Any, state: Any, w_hh: Any, b_hh: Any) -> Any:
         hidden, cell = state
@@ -232,7 +228,7 @@ def _sequence(
 ) -> tuple[Any, tuple[Any, ...]]:
     """All steps of one layer in one direction."""
     w_ih, w_hh, *biases = weights
-    linear, last = _function("nn.functional.linear"), 0 if reverse else -1
+    linear, last = function_of("nn.functional.linear"), 0 if reverse else -1
     if kind == "GRU":
         b_ih, b_hh = biases or (None, None)
         y = gru_sequence(linear(x, w_ih, b_ih), *state, w_hh, b_hh, reverse=reverse)[0]
@@ -254,7 +250,7 @@ def _direction(
         return _sequence(x, state, weights, kind, reverse)
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases if biases else (None, None)
-    gates = _function("nn.functional.linear")(x, w_ih, b_ih)
+    gates = function_of("nn.functional.linear")(x, w_ih, b_ih)
     step = _step(kind)
     outputs: list[Any] = []
     steps = range(x.shape[0])
@@ -264,19 +260,19 @@ def _direction(
         if active is None or active == x.shape[1]:
             state = step(now, state, w_hh, b_hh)
             if projection is not None:
-                state = (_function("nn.functional.linear")(state[0], projection), *state[1:])
+                state = (function_of("nn.functional.linear")(state[0], projection), *state[1:])
             outputs.append(state[0])
             continue
         part = step(now[:active], tuple(s[:active] for s in state), w_hh, b_hh)
         if projection is not None:
-            part = (_function("nn.functional.linear")(part[0], projection), *part[1:])
-        cat = _function("torch.cat")
+            part = (function_of("nn.functional.linear")(part[0], projection), *part[1:])
+        cat = function_of("torch.cat")
         state = tuple(cat([p, s[active:]]) for p, s in zip(part, state, strict=True))
         pad = part[0].new_zeros((x.shape[1] - active, part[0].shape[1]))
         outputs.append(cat([part[0], pad]))
     if reverse:
         outputs.reverse()
-    return _function("torch.stack")(outputs), state
+    return function_of("torch.stack")(outputs), state
 
 
 def recurrent(
@@ -301,7 +297,7 @@ def recurrent(
         Outputs (T, N, D * H) and the final states, stacked as ``states`` are.
     """
     ways = 2 if bidirectional else 1
-    cat, stack = _function("torch.cat"), _function("torch.stack")
+    cat, stack = function_of("torch.cat"), function_of("torch.stack")
     finals: list[tuple[Any, ...]] = []
     for layer in range(len(layers) // ways):
         made = []
@@ -314,5 +310,5 @@ def recurrent(
             finals.append(final)
         x = made[0] if ways == 1 else cat(made, 2)
         if dropout and training and layer + 1 < len(layers) // ways:
-            x = _function("nn.functional.dropout")(x, dropout, True)
+            x = function_of("nn.functional.dropout")(x, dropout, True)
     return x, tuple(stack([f[k] for f in finals]) for k in range(len(states)))

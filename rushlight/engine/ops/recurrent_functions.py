@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rushlight.engine.ir.graph import TensorBase
-from rushlight.engine.ir.op import Composite, composite
+from rushlight.engine.ir.op import composite, function_of
 from rushlight.engine.ir.samples import ErrorSample, S, t, ti
 from rushlight.engine.ops.recurrent import recurrent
 
@@ -25,16 +25,16 @@ def _padded(data: Any, batch_sizes: Any) -> tuple[Any, list[int], list[int]]:
     """Packed steps as (T, N, I), the lengths of the samples and the sizes of the steps."""
     sizes = batch_sizes.tolist()
     rows, start = [], 0
-    pad = Composite.registry["nn.functional.pad"].function
+    pad = function_of("nn.functional.pad")
     for size in sizes:
         rows.append(pad(data[start : start + size], (0, 0, 0, sizes[0] - size)))
         start += size
     lengths = [sum(1 for size in sizes if size > row) for row in range(sizes[0])]
-    return Composite.registry["torch.stack"].function(rows), lengths, sizes
+    return function_of("torch.stack")(rows), lengths, sizes
 
 
 def _packed(y: Any, sizes: Sequence[int]) -> Any:
-    cat = Composite.registry["torch.cat"].function
+    cat = function_of("torch.cat")
     return cat([y[step, :size] for step, size in enumerate(sizes)])
 
 

@@ -1,31 +1,42 @@
 """Recurrent layers over a whole sequence as one operator each: LSTM, GRU and Elman networks.
 
 The input's share of the gates comes as an operand, computed for all steps at once; the operator
-goes from step to step, and its gradient goes back and multiplies for the weights at the end.
+goes from step to step, and its gradient goes back; the weights' gradient is one product at the end.
 Where it is to be differentiated again, the gradient is written with recorded operations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from rushlight.engine.core.dtype import float32
 from rushlight.engine.ir.graph import Meta, make_meta
-from rushlight.engine.ir.op import OTHER, Composite, Op, Spec
+from rushlight.engine.ir.op import OTHER, Op, Spec, function_of
+from rushlight.engine.ops import recurrent_loops as loops
+from rushlight.engine.ops.matmul import matmul_tn
 
 Array = np.ndarray
 
+#: Elements of the gates that are worked on at a time: they stay in the cache.
+CHUNK: Final = 65536
 
-def _function(name: str) -> Callable[..., Any]:
-    return Composite.registry[name].function
+#: A product of two matrices into a third, ``product(a, b, out=c)``, which is returned.
+Product = Callable[..., Array]
 
 
 def _turns(steps: int, reverse: bool) -> range:
     """The steps in the order in which they are computed."""
     return range(steps - 1, -1, -1) if reverse else range(steps)
+
+
+def _chunks(steps: int, rows: int, reverse: bool) -> list[tuple[slice, range]]:
+    """Parts of so many steps in the order in which they are computed, and the steps in each."""
+    parts = [slice(k, min(k + rows, steps)) for k in range(0, steps, rows)]
+    turns = [(part, _turns(part.stop - part.start, reverse)) for part in parts]
+    return turns[::-1] if reverse else turns
 
 
 def _before(first: Array, states: Array, reverse: bool) -> Array:
@@ -40,13 +51,8 @@ def _before(first: Array, states: Array, reverse: bool) -> Array:
 
 def _before_recorded(first: Any, states: Any, reverse: bool) -> Any:
     """The same by recorded operations."""
-    one, cat = first.unsqueeze(0), _function("torch.cat")
+    one, cat = first.unsqueeze(0), function_of("torch.cat")
     return cat([states[1:], one]) if reverse else cat([one, states[:-1]])
-
-
-def _weight_gradient(slopes: Array, before: Array) -> Array:
-    rows = slopes.shape[0] * slopes.shape[1]
-    return slopes.reshape(rows, -1).T @ before.reshape(rows, -1)
 
 
 def _again(*parts: Any) -> bool:
@@ -69,7 +75,10 @@ def _lstm_infer(
     return states, states, make_meta((steps, batch, width), gates.dtype)
 
 
-def _lstm_kernel(spec: Spec, reverse: bool) -> Callable[..., tuple[Array, ...]]:
+def lstm_kernel(
+    spec: Spec, reverse: bool, product_of: Product = np.matmul
+) -> Callable[..., tuple[Array, ...]]:
+    """On arrays; ``product_of(state, weight transposed, out=...)`` as for the others."""
     steps, batch, width = spec.outs[2].shape
     size, kind = width // 4, spec.out.dtype.numpy
     # 1 / (1 + exp(-x)) = tanh(x / 2) / 2 + 1 / 2: one function for all four gates
@@ -79,15 +88,15 @@ def _lstm_kernel(spec: Spec, reverse: bool) -> Callable[..., tuple[Array, ...]]:
     turns = _turns(steps, reverse)
 
     def call(gates: Array, hidden: Array, cell: Array, weight: Array) -> tuple[Array, ...]:
-        shares = gates.reshape(steps, batch, 4, size) * factor
+        acts = gates.reshape(steps, batch, 4, size) * factor
         scaled = (weight.reshape(4, size, size) * factor[:, :, None]).reshape(width, size).T
         states, cells = (np.empty((steps, batch, size), kind) for _ in range(2))
-        acts, product = np.empty_like(shares), np.empty((batch, width), kind)
+        product = np.empty((batch, width), kind)
         parts = product.reshape(batch, 4, size)
         for t in turns:
             now = acts[t]
-            np.matmul(hidden, scaled, out=product)
-            np.add(parts, shares[t], out=now)
+            product_of(hidden, scaled, out=product)
+            now += parts
             np.tanh(now, out=now)
             now *= factor
             now += offset
@@ -106,41 +115,45 @@ def _lstm_backward_infer(
     g_states: Meta | None, g_cells: Meta | None, hidden: Meta, cell: Meta, weight: Meta,
     states: Meta, cells: Meta, acts: Meta, reverse: bool,
 ) -> tuple[Meta, ...]:  # fmt: skip
-    return acts, hidden.like(), cell.like(), weight.like()
+    return acts.like(), hidden.like(), cell.like(), states.like()
 
 
-def _lstm_backward_kernel(spec: Spec, reverse: bool) -> Callable[..., tuple[Array, ...]]:
+def lstm_backward_kernel(
+    spec: Spec, reverse: bool, product_of: Product = np.matmul
+) -> Callable[..., tuple[Array, ...]]:
+    """On arrays; ``product_of(slopes, weight, out=...)`` as for the others."""
     steps, batch, width = spec.out.shape
     size, kind = width // 4, spec.out.dtype.numpy
-    turns = _turns(steps, not reverse)
+    chunks = _chunks(steps, max(1, CHUNK // (batch * width or 1)), not reverse)
 
     def call(
         g_states: Array | None, g_cells: Array | None, hidden: Array, cell: Array,
         weight: Array, states: Array, cells: Array, acts: Array,
     ) -> tuple[Array, ...]:  # fmt: skip
-        four = acts.reshape(steps, batch, 4, size)
-        i, f, g, o = (four[:, :, k] for k in range(4))
-        bent = np.tanh(cells)
-        slopes = four * (1 - four)  # of the sigmoids
-        slopes[:, :, 2] = i * (1 - g * g)
-        slopes[:, :, 0] *= g
-        slopes[:, :, 1] *= _before(cell, cells, reverse)
-        slopes[:, :, 3] *= bent
-        through = o * (1 - bent * bent)
-        made = np.empty_like(four)
-        flat = made.reshape(steps, batch, width)
+        four, earlier = acts.reshape(steps, batch, 4, size), _before(cell, cells, reverse)
+        flat = np.empty((steps, batch, width), kind)
         to_hidden, to_cell = (np.zeros((batch, size), kind) for _ in range(2))
-        for t in turns:
-            if g_states is not None:
-                to_hidden += g_states[t]
-            if g_cells is not None:
-                to_cell += g_cells[t]
-            to_cell += to_hidden * through[t]
-            np.multiply(slopes[t, :, :3], to_cell[:, None], out=made[t, :, :3])
-            np.multiply(slopes[t, :, 3], to_hidden, out=made[t, :, 3])
-            to_cell *= f[t]
-            np.matmul(flat[t], weight, out=to_hidden)
-        return flat, to_hidden, to_cell, _weight_gradient(flat, _before(hidden, states, reverse))
+        for part, turns in chunks:
+            now, made = four[part], flat[part].reshape(-1, batch, 4, size)
+            i, f, g, o = (now[:, :, k] for k in range(4))
+            bent = np.tanh(cells[part])
+            np.multiply(now, 1 - now, out=made)  # of the sigmoids
+            np.multiply(i, 1 - g * g, out=made[:, :, 2])
+            made[:, :, 0] *= g
+            made[:, :, 1] *= earlier[part]
+            made[:, :, 3] *= bent
+            through = o * (1 - bent * bent)
+            for t in turns:
+                if g_states is not None:
+                    to_hidden += g_states[part][t]
+                if g_cells is not None:
+                    to_cell += g_cells[part][t]
+                to_cell += to_hidden * through[t]
+                made[t, :, :3] *= to_cell[:, None]
+                made[t, :, 3] *= to_hidden
+                to_cell *= f[t]
+                product_of(made[t].reshape(batch, width), weight, out=to_hidden)
+        return flat, to_hidden, to_cell, _before(hidden, states, reverse)
 
     return call
 
@@ -163,10 +176,10 @@ def _lstm_recorded(
         to_cell = to_cell if g_cells is None else to_cell + g_cells[t]
         to_cell = to_cell + to_hidden * through[t]
         parts = [slope[t] * to_cell for slope in slopes[:3]]
-        rows.append(_function("torch.cat")([*parts, slopes[3][t] * to_hidden], -1))
+        rows.append(function_of("torch.cat")([*parts, slopes[3][t] * to_hidden], -1))
         to_cell = to_cell * f[t]
         to_hidden = rows[-1] @ weight
-    made = _function("torch.stack")(rows if reverse else rows[::-1])
+    made = function_of("torch.stack")(rows if reverse else rows[::-1])
     width = made.shape[-1]
     to_weight = made.reshape(-1, width).t() @ before.reshape(-1, before.shape[-1])
     return made, to_hidden, to_cell, to_weight
@@ -179,18 +192,21 @@ def _lstm_gradient(
     if _again(g0, g1, gates, hidden, cell, weight):
         made = _lstm_recorded(g0, g1, gates, hidden, cell, weight, result, result1, reverse)
     else:
-        made = lstm_sequence_backward(
+        *made, before = lstm_sequence_backward(
             g0, g1, hidden, cell, weight, result, result1, result2, reverse=reverse
         )
+        made.append(matmul_tn(made[0], before) if needs[3] else None)
     return _wanted(made, needs)
 
 
+# the gradients of gates and first states, and the hidden state before every step
 lstm_sequence_backward = Op(
     "lstm_sequence_backward(Tensor? g_states, Tensor? g_cells, Tensor hidden, Tensor cell, "
     "Tensor weight, Tensor states, Tensor cells, Tensor acts, bool reverse)",
     kind=OTHER,
     infer=_lstm_backward_infer,
-    kernel=_lstm_backward_kernel,
+    kernel=lstm_backward_kernel,
+    loops=loops.lstm_backward,
 )
 
 # hidden and cell states after every step, and the gates: input, forget, cell, output
@@ -198,7 +214,8 @@ lstm_sequence = Op(
     "lstm_sequence(Tensor gates, Tensor hidden, Tensor cell, Tensor weight, bool reverse)",
     kind=OTHER,
     infer=_lstm_infer,
-    kernel=_lstm_kernel,
+    kernel=lstm_kernel,
+    loops=loops.lstm,
     grad={"gates, hidden, cell, weight": _lstm_gradient},
     differentiable=2,
     fills_missing=False,
@@ -218,7 +235,10 @@ def _gru_infer(
     return make_meta((steps, batch, size), kind), make_meta((steps, batch, 4 * size), kind)
 
 
-def _gru_kernel(spec: Spec, reverse: bool) -> Callable[..., tuple[Array, Array]]:
+def gru_kernel(
+    spec: Spec, reverse: bool, product_of: Product = np.matmul
+) -> Callable[..., tuple[Array, Array]]:
+    """On arrays."""
     steps, batch, size = spec.out.shape
     kind = spec.out.dtype.numpy
     half = kind.type(0.5)
@@ -233,7 +253,7 @@ def _gru_kernel(spec: Spec, reverse: bool) -> Callable[..., tuple[Array, Array]]
         parts = product.reshape(batch, 3, size)
         for t in turns:
             now, share = acts[t], shares[t]
-            np.matmul(hidden, turned, out=product)
+            product_of(hidden, turned, out=product)
             if bias is not None:
                 product += bias
             both = now[:, :2]
@@ -263,10 +283,13 @@ def _gru_backward_infer(
 ) -> tuple[Meta, ...]:  # fmt: skip
     steps, batch, size = states.shape
     gates = make_meta((steps, batch, 3 * size), states.dtype)
-    return gates, hidden.like(), weight.like(), make_meta((3 * size,), states.dtype)
+    return gates, hidden.like(), gates, states.like()
 
 
-def _gru_backward_kernel(spec: Spec, reverse: bool) -> Callable[..., tuple[Array, ...]]:
+def gru_backward_kernel(
+    spec: Spec, reverse: bool, product_of: Product = np.matmul
+) -> Callable[..., tuple[Array, ...]]:
+    """On arrays."""
     steps, batch, width = spec.out.shape
     size, kind = width // 3, spec.out.dtype.numpy
     turns = _turns(steps, not reverse)
@@ -285,15 +308,14 @@ def _gru_backward_kernel(spec: Spec, reverse: bool) -> Callable[..., tuple[Array
         inner = slopes.copy()  # those of the hidden state's share
         inner[:, :, 2] *= reset
         to_hidden = np.zeros((batch, size), kind)
-        flat = inner.reshape(steps, batch, width)
+        flat, product = inner.reshape(steps, batch, width), np.empty((batch, size), kind)
         for t in turns:
             to_hidden += g_states[t]
             slopes[t] *= to_hidden[:, None]
             inner[t] *= to_hidden[:, None]
             to_hidden *= update[t]
-            to_hidden += flat[t] @ weight
-        to_weight, to_bias = _weight_gradient(flat, before), flat.sum((0, 1))
-        return slopes.reshape(steps, batch, width), to_hidden, to_weight, to_bias
+            to_hidden += product_of(flat[t], weight, out=product)
+        return slopes.reshape(steps, batch, width), to_hidden, flat, before
 
     return call
 
@@ -311,7 +333,7 @@ def _gru_recorded(
     to_new = (1 - update) * (1 - new * new)
     to_reset = to_new * hn * reset * (1 - reset)
     to_update = (before - new) * update * (1 - update)
-    cat, stack = _function("torch.cat"), _function("torch.stack")
+    cat, stack = function_of("torch.cat"), function_of("torch.stack")
     slopes = cat([to_reset, to_update, to_new], -1)
     inner = cat([to_reset, to_update, to_new * reset], -1)
     to_hidden = hidden * 0
@@ -335,18 +357,23 @@ def _gru_gradient(
     if _again(g0, gates, hidden, weight, bias):
         made = _gru_recorded(g0, gates, hidden, weight, bias, result, reverse)
     else:
-        made = gru_sequence_backward(
+        slopes, to_hidden, inner, before = gru_sequence_backward(
             g0, hidden, weight, bias, result, result1, reverse=reverse
         )
+        to_weight = matmul_tn(inner, before) if needs[2] else None
+        made = slopes, to_hidden, to_weight, inner.sum((0, 1)) if needs[3] else None
     return _wanted(made, needs)
 
 
+# the gradients of gates and first state, that of the hidden state's share of the gates, and the
+# hidden state before every step
 gru_sequence_backward = Op(
     "gru_sequence_backward(Tensor g_states, Tensor hidden, Tensor weight, Tensor? bias, "
     "Tensor states, Tensor acts, bool reverse)",
     kind=OTHER,
     infer=_gru_backward_infer,
-    kernel=_gru_backward_kernel,
+    kernel=gru_backward_kernel,
+    loops=loops.gru_backward,
 )
 
 # hidden states after every step, and reset, update and new gate with the new one's hidden share
@@ -354,7 +381,8 @@ gru_sequence = Op(
     "gru_sequence(Tensor gates, Tensor hidden, Tensor weight, Tensor? bias, bool reverse)",
     kind=OTHER,
     infer=_gru_infer,
-    kernel=_gru_kernel,
+    kernel=gru_kernel,
+    loops=loops.gru,
     grad={"gates, hidden, weight, bias": _gru_gradient},
     differentiable=1,
     grad_name="Stack",
@@ -364,14 +392,17 @@ gru_sequence = Op(
 # Elman networks ---------------------------------------------------------------------------------
 
 
-def _elman_kernel(spec: Spec, relu: bool, reverse: bool) -> Callable[..., Array]:
+def elman_kernel(
+    spec: Spec, relu: bool, reverse: bool, product_of: Product = np.matmul
+) -> Callable[..., Array]:
+    """On arrays."""
     turns = _turns(spec.out.shape[0], reverse)
 
     def call(gates: Array, hidden: Array, weight: Array) -> Array:
         states, turned = np.empty(gates.shape, gates.dtype), weight.T
         for t in turns:
             now = states[t]
-            np.matmul(hidden, turned, out=now)
+            product_of(hidden, turned, out=now)
             now += gates[t]
             if relu:
                 np.maximum(now, 0, out=now)
@@ -386,12 +417,13 @@ def _elman_kernel(spec: Spec, relu: bool, reverse: bool) -> Callable[..., Array]
 def _elman_backward_infer(
     g_states: Meta, hidden: Meta, weight: Meta, states: Meta, relu: bool, reverse: bool
 ) -> tuple[Meta, ...]:
-    return states, hidden.like(), weight.like()
+    return states.like(), hidden.like(), states.like()
 
 
-def _elman_backward_kernel(
-    spec: Spec, relu: bool, reverse: bool
+def elman_backward_kernel(
+    spec: Spec, relu: bool, reverse: bool, product_of: Product = np.matmul
 ) -> Callable[..., tuple[Array, ...]]:
+    """On arrays."""
     turns = _turns(spec.out.shape[0], not reverse)
 
     def call(
@@ -403,8 +435,8 @@ def _elman_backward_kernel(
         for t in turns:
             to_hidden += g_states[t]
             slopes[t] *= to_hidden
-            np.matmul(slopes[t], weight, out=to_hidden)
-        return slopes, to_hidden, _weight_gradient(slopes, _before(hidden, states, reverse))
+            product_of(slopes[t], weight, out=to_hidden)
+        return slopes, to_hidden, _before(hidden, states, reverse)
 
     return call
 
@@ -414,25 +446,29 @@ def _elman_gradient(
     needs: tuple[bool, ...],
 ) -> tuple[Any, ...]:  # fmt: skip
     if not _again(g0, gates, hidden, weight):
-        made = elman_sequence_backward(g0, hidden, weight, result, relu=relu, reverse=reverse)
-        return _wanted(made, needs)
+        made, to_hidden, before = elman_sequence_backward(
+            g0, hidden, weight, result, relu=relu, reverse=reverse
+        )
+        return _wanted((made, to_hidden, matmul_tn(made, before) if needs[2] else None), needs)
     before = _before_recorded(hidden, result, reverse)
     slopes = (result > 0).to(result.dtype) if relu else 1 - result * result
     to_hidden, rows = hidden * 0, []
     for t in _turns(gates.shape[0], not reverse):
         rows.append(slopes[t] * (to_hidden + g0[t]))
         to_hidden = rows[-1] @ weight
-    made = _function("torch.stack")(rows if reverse else rows[::-1])
+    made = function_of("torch.stack")(rows if reverse else rows[::-1])
     columns = made.reshape(-1, made.shape[-1])
     return _wanted((made, to_hidden, columns.t() @ before.reshape(-1, before.shape[-1])), needs)
 
 
+# the gradients of gates and first state, and the hidden state before every step
 elman_sequence_backward = Op(
     "elman_sequence_backward(Tensor g_states, Tensor hidden, Tensor weight, Tensor states, "
     "bool relu, bool reverse)",
     kind=OTHER,
     infer=_elman_backward_infer,
-    kernel=_elman_backward_kernel,
+    kernel=elman_backward_kernel,
+    loops=loops.elman_backward,
 )
 
 # hidden states after every step of a network with tanh or ReLU
@@ -440,7 +476,8 @@ elman_sequence = Op(
     "elman_sequence(Tensor gates, Tensor hidden, Tensor weight, bool relu, bool reverse)",
     kind=OTHER,
     infer=lambda gates, hidden, weight, relu, reverse: gates.like(),
-    kernel=_elman_kernel,
+    kernel=elman_kernel,
+    loops=loops.elman,
     grad={"gates, hidden, weight": _elman_gradient},
     grad_name="Stack",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from rushlight.engine.core.shape import Shape
 from rushlight.engine.ir.graph import TensorBase
-from rushlight.engine.ir.op import Composite, composite
+from rushlight.engine.ir.op import composite, function_of
 from rushlight.engine.ir.samples import ErrorSample, S, t
 from rushlight.engine.ops.resample import ANTIALIASED, UPSAMPLE, Scales
 
@@ -160,7 +160,7 @@ def interpolate(
     _check_mode(input, mode, align, antialias)
     nd = len(sizes)
     if mode == "area":
-        pool = Composite.registry[f"nn.functional.adaptive_avg_pool{nd}d"].function
+        pool = function_of(f"nn.functional.adaptive_avg_pool{nd}d")
         return pool(input, sizes)
     op = ANTIALIASED[mode] if antialias else UPSAMPLE[mode, nd]
     return op(input, size=sizes, scales=scales, align=bool(align))

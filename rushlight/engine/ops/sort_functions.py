@@ -156,6 +156,13 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     return _one(records.kthvalue, return_types.kthvalue, input, dim, keepdim, int(k))
 
 
+def _median(op: Op, whole: Op, kind: Any, input: Any, dim: Any, keepdim: bool) -> Any:
+    if dim is None:
+        dims = axes(None, tensor_meta(input, kind.__name__).ndim)
+        return hooks.record(whole, (input,), (dims, False))
+    return _one(op, kind, input, dim, keepdim)
+
+
 _MEDIAN = (
     S(t(3, 4)), S(_DISTINCT, 1), S(t(2, 4, 3), 1, True), S(t(), 0), S(t()), S(t(4, 3), dim=-1),
     S(ti(7)), S(t(2, 3, values=[[1.0, _NAN, 2.0], [0.0, 3.0, 1.0]]), 1), S(t(0, grad=False)),
@@ -181,10 +188,8 @@ def median(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     >>> torch.median(torch.tensor([5, 1, 2, 9]))
     tensor(2)
     """
-    if dim is None:
-        dims = axes(None, tensor_meta(input, "median").ndim)
-        return hooks.record(records.median_all, (input,), (dims, False))
-    return _one(records.median, return_types.median, input, dim, keepdim)
+    whole = records.median_all
+    return _median(records.median, whole, return_types.median, input, dim, keepdim)
 
 
 @composite(method=True, samples=_MEDIAN)
@@ -195,10 +200,8 @@ def nanmedian(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     >>> torch.nanmedian(torch.tensor([1.0, float("nan"), 3.0, 2.0]))
     tensor(2.)
     """
-    if dim is None:
-        dims = axes(None, tensor_meta(input, "nanmedian").ndim)
-        return hooks.record(records.nanmedian_all, (input,), (dims, False))
-    return _one(records.nanmedian, return_types.nanmedian, input, dim, keepdim)
+    whole = records.nanmedian_all
+    return _median(records.nanmedian, whole, return_types.nanmedian, input, dim, keepdim)
 
 
 @composite(method=True, samples=(S(ti(3, 6)), S(ti(3, 6), 0), S(t(4), -1, True), S(t())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.engine.core.shape import contiguous_strides, normalize_dim
+from rushlight.engine.ir.buffers import span_of
 from rushlight.engine.ir.op import Op, composite, hooks
 from rushlight.engine.ir.samples import ErrorSample, S, Sample, t
 from rushlight.engine.ops.places import overlaps
@@ -13,7 +14,6 @@ from rushlight.engine.ops.view import as_layout, scattering, select, slice_
 from rushlight.engine.ops.view_window import (
     as_strided as strided_op,
     diagonal as diagonal_op,
-    span_of,
     unfold as unfold_op,
 )
 

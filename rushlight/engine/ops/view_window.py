@@ -9,7 +9,7 @@ import numpy as np
 
 from rushlight.engine.core.dtype import dtype
 from rushlight.engine.core.shape import Shape
-from rushlight.engine.ir.buffers import settle
+from rushlight.engine.ir.buffers import settle, span_of
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import VIEW, Op, Spec
 from rushlight.engine.ops.view import embed, view_embed
@@ -148,13 +148,6 @@ def _strided_kernel(
 
     source_span = span_of(tuple(source.shape), source.strides)
     return look
-
-
-def span_of(shape: Shape, strides: Shape) -> int:
-    """How many elements of memory a layout reaches over."""
-    if 0 in shape:
-        return 0
-    return 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
 
 
 def _strided_grad(

@@ -12,7 +12,8 @@ import numpy as np
 from rushlight.engine.backends.cpu import threads
 from rushlight.engine.backends.cpu.binding import Binder, Numbers, Table
 from rushlight.engine.backends.cpu.llvm.code import NativeCode
-from rushlight.engine.backends.cpu.onednn_prepared import address
+from rushlight.engine.backends.cpu.onednn_prepared import address, aligned
+from rushlight.engine.core.watch import watch
 from rushlight.engine.ir.buffers import copy_strided, empty_strided
 from rushlight.engine.ir.graph import Meta, Value, returned
 from rushlight.engine.ir.plan import (
@@ -24,13 +25,12 @@ from rushlight.engine.ir.plan import (
     PrimitiveCall,
     PythonCall,
 )
+from rushlight.engine.runtime.timed import Timed, possible
 
 # What getrefcount says of an array nobody else holds: the value that has it, a local name, the
 # argument; and of a result nobody has kept: the list of spare ones, a local name, the argument.
 _ALONE_INPUT = 3
 _ALONE_SPARE = 3
-
-ALIGNMENT = 64
 
 _binder = Binder(Value)
 
@@ -58,13 +58,13 @@ class CompiledProgram:
 
     Attributes:
         plan: the plan.
-        calls: how many native calls it makes.
+        epoch: for which setting of the threads it was made (``threads.state.epoch``).
     """
 
     __slots__ = (
         "_arena", "_copies", "_inputs", "_numbers", "_numbers_of", "_outputs", "_packed",
         "_packing", "_returned", "_reused",
-        "_shared", "_spare", "_steps", "_table", "calls", "epoch", "overwrites", "plan",
+        "_shared", "_spare", "_steps", "_table", "_targets", "_timed", "epoch", "plan",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, segments: Sequence[NativeCode | PythonCall]) -> None:
@@ -79,17 +79,17 @@ class CompiledProgram:
         rows += [(number, slot, True) for _, number, slot in self._reused]
         self._table = Table(plan.slots, rows)
         self._copies: dict[int, Any] = {}
+        self._targets: dict[int, list[np.ndarray]] = {}
         self._outputs = [(slot, number, meta) for slot, (number, meta) in plan.outputs.items()]
         self._shared = list(plan.shared.items())
         self._spare: dict[int, Any] = {}
         self._numbers_of = [number for number, _ in plan.numbers]
         self._numbers = Numbers([kind for _, kind in plan.numbers])
         self._steps = list(segments)
-        self.calls = sum(isinstance(step, NativeCode) for step in segments)
-        self.overwrites = bool(plan.reused)
+        self._timed: Timed | None = None
         if plan.arena:
-            self._arena = np.empty(plan.arena + ALIGNMENT, np.uint8)
-            self._table.values[0] = -(-address(self._arena) // ALIGNMENT) * ALIGNMENT
+            self._arena = aligned(plan.arena)
+            self._table.values[0] = address(self._arena)
         for step in self._steps:
             if isinstance(step, NativeCode):
                 step.load({0: self._table.values[0]})
@@ -131,7 +131,7 @@ class CompiledProgram:
                 _lent[id(buffer)] = spare, slot
                 table.values[slot] = address(buffer)
             made.append((number, buffer))
-        for step in self._steps:
+        for step in self._steps if watch.calls is None else self._watched(values):
             if step.__class__ is NativeCode:
                 failed = step.run(table.address, self._numbers.address)
                 if failed:
@@ -150,6 +150,24 @@ class CompiledProgram:
         for number, source in self._shared:
             values[number].buffer = values[source].buffer
         return True
+
+    def with_clock(self) -> Timed | None:
+        """The steps with a clock beside each call; they are compiled when first asked for."""
+        if self._timed is None and possible():
+            self._timed = Timed(self.plan, self._steps, {0: self._table.values[0]})
+        return self._timed
+
+    def _watched(self, values: Sequence[Value]) -> Sequence[Any]:
+        """Do the steps with a clock beside each call, if that can be; the steps that remain."""
+        timed = self.with_clock()
+        if timed is None:
+            return self._steps
+        failed = timed.run(
+            self._table.address, self._numbers.address, lambda call: self._python(call, values)
+        )
+        if failed:
+            raise RuntimeError(f"oneDNN: call {failed - 1} of a compiled program failed")
+        return ()
 
     def _pack(self, values: Sequence[Value]) -> None:
         """Copy the weights into the library's layout if one of them has changed.
@@ -211,8 +229,16 @@ class CompiledProgram:
             raise DataError from error
         if len(call.outputs) == 1:
             results = (results,)
-        for (place, meta), result in zip(call.outputs, results, strict=True):
-            self._array(place, meta, tuple(meta.strides))[...] = result
+        targets = self._targets.get(id(call)) or self._targets_of(call)
+        for target, result in zip(targets, results, strict=True):
+            target[...] = result
+
+    def _targets_of(self, call: PythonCall) -> list[np.ndarray]:
+        """Where the results of a Python call go; remembered if that never moves."""
+        made = [self._array(place, meta, tuple(meta.strides)) for place, meta in call.outputs]
+        if all(place.slot == 0 for place, _ in call.outputs):
+            self._targets[id(call)] = made
+        return made
 
     def _argument(self, source: Any, values: Sequence[Value]) -> Any:
         if source is None:

@@ -21,21 +21,27 @@ from rushlight.engine.runtime.compiled import CompiledProgram, segments_of
 class Compilation:
     """A compilation under way; ``result`` waits for it.
 
-    It runs on a thread of its own.
+    It runs on a thread of its own, after those that have begun before: which programs share their
+    code depends on the order.
     """
 
-    __slots__ = ("_error", "_program", "_result", "_thread")
+    __slots__ = ("_before", "_error", "_program", "_result", "_thread", "_varying")
 
     def __init__(self, program: Program) -> None:
         self._program = program
+        self._varying = _shapes.like(program) > choices.OWN_SIZES
+        self._before, _shapes.latest = _shapes.latest, self
         self._result: CompiledProgram | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="rushlight-compile", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
+        if self._before is not None:
+            self._before._thread.join()
+            self._before = None
         try:
-            plan = compile_program(self._program)
+            plan = compile_program(self._program, self._varying)
             if any(node.spec.op.kind == RANDOM for node in self._program.nodes):
                 twister.install()
             self._result = CompiledProgram(plan, segments_of(plan))
@@ -53,6 +59,48 @@ class Compilation:
             raise self._error
         assert self._result is not None
         return self._result
+
+
+class Shapes:
+    """In how many sizes programs have come that do the same otherwise.
+
+    Attributes:
+        latest: the compilation that has begun last.
+    """
+
+    #: Programs remembered.
+    MOST = 1024
+
+    def __init__(self) -> None:
+        self.latest: Compilation | None = None
+        self._counts: dict[Any, int] = {}
+
+    def add(self, program: Program) -> None:
+        """Count a program that comes often enough to be looked at for the first time."""
+        key = _without_sizes(program)
+        if len(self._counts) >= self.MOST:
+            self._counts.clear()
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def like(self, program: Program) -> int:
+        """How many programs there are that do the same in other sizes, this one among them."""
+        return self._counts.get(_without_sizes(program), 0)
+
+
+def _without_sizes(program: Program) -> Any:
+    """What a program does, but for sizes. Those of what it updates count: a layer of another width
+    makes another program."""
+    metas: dict[int, Any] = {}
+    for node in program.nodes:
+        metas.update(zip(node.inputs, node.spec.inputs, strict=True))
+        metas.update(zip(node.outputs, node.spec.outs, strict=True))
+    state = {metas[i] for i in program.owned if i in metas}
+    updated = tuple([metas[i] for i in program.keep if metas[i] in state])
+    steps = tuple([(node.spec.op.name, node.inputs) for node in program.nodes])
+    return steps, tuple(program.keep), updated
+
+
+_shapes = Shapes()
 
 
 class Thresholds:
@@ -100,6 +148,8 @@ def consider(program: Program) -> CompiledProgram | None:
         if not config.compiler or not _worthwhile(program):
             program.compilation = REFUSED
             return None
+        if program.seen < 0:
+            _shapes.add(program)
         before, program.seen = program.seen, counters.runs
         if thresholds.patient and counters.runs - before > choices.WINDOW:
             return None

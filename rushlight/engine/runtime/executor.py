@@ -6,6 +6,7 @@ import os
 import threading
 from _signal import SIGINT, getsignal, signal  # their wrappers in `signal` take ten times as long
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from sys import getrefcount
 from types import FrameType
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from rushlight.engine.backends.cpu import (
     kernels as kernels,
     kernels_matmul as kernels_matmul,
+    kernels_recurrent as kernels_recurrent,
     threads,
 )
 from rushlight.engine.core import log
@@ -72,7 +74,7 @@ class _Shield:
 
     __slots__ = ("_before", "_came")
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> bool:
         self._came: tuple[int, FrameType | None] | None = None
         self._before: Any = None
         if threading.get_ident() == threading.main_thread().ident:
@@ -80,6 +82,7 @@ class _Shield:
             if callable(before):
                 self._before = before
                 signal(SIGINT, self._note)
+        return True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._came = number, frame
@@ -89,6 +92,10 @@ class _Shield:
             signal(SIGINT, self._before)
             if self._came is not None:
                 self._before(*self._came)
+
+
+#: What a program runs in that only reads what comes from outside: it may be broken off.
+_OPEN = nullcontext(False)
 
 
 def flush(reason: str = "") -> None:
@@ -108,14 +115,7 @@ def flush(reason: str = "") -> None:
             program = find_program(trace, tuple(map(getrefcount, trace.values)), UNHELD, reason)
             ended = None if watch.flush is None else watch.flush(trace, program, reason)
             if program.nodes:
-                if program.steps is None:
-                    program.steps = prepare(program)
-                if _may_overwrite(program):
-                    with _Shield():
-                        begun = True
-                        error = _execute(program, trace.values, trace)
-                        trace.close(program.held if error is None and ended is None else None)
-                else:
+                with _prepared(program) as begun:
                     error = _execute(program, trace.values, trace)
                     trace.close(program.held if error is None and ended is None else None)
             else:
@@ -155,21 +155,21 @@ def run_again(program: Program, values: Sequence[Value]) -> BaseException | None
         return None
     with turn.lock:
         ended = None if watch.flush is None else watch.flush(None, program, "torch.compile")
-        if program.steps is None:
-            program.steps = prepare(program)
-        if _may_overwrite(program):
-            with _Shield():
-                error = _execute(program, values, _again)
-        else:
+        with _prepared(program):
             error = _execute(program, values, _again)
         if ended is not None:
             ended()
     return error
 
 
-def _may_overwrite(program: Program) -> bool:
-    """Whether the program may write over what comes from outside: compiled ones often do."""
-    return program.overwrites or program.runs >= thresholds.begin
+def _prepared(program: Program) -> AbstractContextManager[bool]:
+    """Prepare a program; what to run it in, which says whether Ctrl-C has to wait.
+
+    It has to if the program may write over what comes from outside: compiled ones often do.
+    """
+    if program.steps is None:
+        program.steps = prepare(program)
+    return _Shield() if program.overwrites or program.runs >= thresholds.begin else _OPEN
 
 
 def _break_off(trace: Trace, raised: BaseException, begun: bool) -> None:

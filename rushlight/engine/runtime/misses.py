@@ -73,6 +73,9 @@ lookers: list[Callable[[Miss], None]] = []
 #: New programs not shown yet.
 fresh: deque[Miss] = deque()
 
+#: Who is given every new program before it runs.
+arrivals: list[Callable[[Program], None]] = []
+
 
 def look() -> None:
     """Show the new programs to those who asked for it."""
@@ -86,6 +89,8 @@ def note(state: Any, program: Program, reason: str) -> None:
     """Remember a program that was not found, and say so where the user wants to know."""
     miss = Miss(_next_serial(), state, program, reason, user_location())
     history.append(miss)
+    for tell in arrivals:
+        tell(program)
     if lookers:
         fresh.append(miss)
     if log.enabled("recompiles"):

@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from rushlight._creation import empty
@@ -111,6 +112,23 @@ class Module(ModuleState, ModuleHooks, ModuleTraversal):
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward`` and the hooks, without what ``compile`` has put in their place."""
         return call_with_hooks(self, args, kwargs)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Have calls of this module replayed from now on, see ``torch.compile``.
+
+        The module stays the object it is, with the names it has in ``state_dict()``.
+
+        Args:
+            args, kwargs: those of ``torch.compile`` after the first.
+
+        >>> import rushlight as torch
+        >>> layer = torch.nn.Linear(2, 1)
+        >>> layer.compile()
+        >>> list(layer.state_dict()), layer(torch.ones(3, 2)).shape
+        (['weight', 'bias'], torch.Size([3, 1]))
+        """
+        compiler = import_module("rushlight.compiler")  # which knows modules: it comes after them
+        self._compiled_call_impl = compiler.compile(self._call_impl, *args, **kwargs)
 
     # what the module consists of ---------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from rushlight.autograd.grad_mode import no_grad
 from rushlight.nn import functional as F
 from rushlight.nn.modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from rushlight.nn.parameter import Parameter, is_lazy
+from rushlight.nn.utils.weight_norm import hook_of, remove_hook
 
 
 def output_axis(module: Any) -> int:
@@ -62,11 +63,10 @@ class SpectralNorm:
         module: Any, name: str, n_power_iterations: int, dim: int, eps: float
     ) -> SpectralNorm:
         """Rename the parameter ``name``, and register the hook."""
-        for hook in module._forward_pre_hooks.values():
-            if isinstance(hook, SpectralNorm) and hook.name == name:
-                raise RuntimeError(
-                    f"Cannot register two spectral_norm hooks on the same parameter {name}"
-                )
+        if hook_of(module, SpectralNorm, name) is not None:
+            raise RuntimeError(
+                f"Cannot register two spectral_norm hooks on the same parameter {name}"
+            )
         made = SpectralNorm(name, n_power_iterations, dim, eps)
         weight = module._parameters[name]
         if weight is None:
@@ -129,13 +129,7 @@ def spectral_norm(
 
 def remove_spectral_norm(module: Any, name: str = "weight") -> Any:
     """Undo ``spectral_norm``."""
-    for number, hook in module._forward_pre_hooks.items():
-        if isinstance(hook, SpectralNorm) and hook.name == name:
-            hook.remove(module)
-            del module._forward_pre_hooks[number]
-            break
-    else:
-        raise ValueError(f"spectral_norm of '{name}' not found in {module}")
+    remove_hook(module, SpectralNorm, name, "spectral_norm")
     for number, hook in module._state_dict_hooks.items():
         owner = getattr(hook, "__self__", None)
         if isinstance(owner, SpectralNorm) and owner.name == name:

@@ -21,6 +21,27 @@ def scaled(direction: Any, length: Any, dim: int) -> Any:
     return direction * (length / norm_except(direction, dim))
 
 
+def hook_of(module: Any, kind: type, name: str) -> int | None:
+    """The number of the module's hook of this kind that computes its parameter ``name``."""
+    for number, hook in module._forward_pre_hooks.items():
+        if isinstance(hook, kind) and hook.name == name:  # type: ignore[attr-defined]
+            return number  # type: ignore[no-any-return]
+    return None
+
+
+def remove_hook(module: Any, kind: type, name: str, called: str) -> None:
+    """Let the hook put the parameter back, and take it away.
+
+    Raises:
+        ValueError: there is none; ``called`` is what users call it.
+    """
+    number = hook_of(module, kind, name)
+    if number is None:
+        raise ValueError(f"{called} of '{name}' not found in {module}")
+    module._forward_pre_hooks[number].remove(module)
+    del module._forward_pre_hooks[number]
+
+
 class WeightNorm:
     """The hook that computes a weight from its length ``g`` and its direction ``v``.
 
@@ -45,11 +66,10 @@ class WeightNorm:
             FutureWarning,
             stacklevel=3,
         )
-        for hook in module._forward_pre_hooks.values():
-            if isinstance(hook, WeightNorm) and hook.name == name:
-                raise RuntimeError(
-                    f"Cannot register two weight_norm hooks on the same parameter {name}"
-                )
+        if hook_of(module, WeightNorm, name) is not None:
+            raise RuntimeError(
+                f"Cannot register two weight_norm hooks on the same parameter {name}"
+            )
         made = WeightNorm(name, dim)
         weight = getattr(module, name)
         if is_lazy(weight):
@@ -92,9 +112,5 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
 
 def remove_weight_norm(module: Any, name: str = "weight") -> Any:
     """Undo ``weight_norm``."""
-    for number, hook in module._forward_pre_hooks.items():
-        if isinstance(hook, WeightNorm) and hook.name == name:
-            hook.remove(module)
-            del module._forward_pre_hooks[number]
-            return module
-    raise ValueError(f"weight_norm of '{name}' not found in {module}")
+    remove_hook(module, WeightNorm, name, "weight_norm")
+    return module

@@ -13,7 +13,7 @@ from rushlight._arrays import tensor_of_array
 from rushlight._creation import as_tensor, tensor
 from rushlight._tensor import Tensor
 from rushlight.engine.core.dtype import float64
-from rushlight.engine.ir.op import Composite
+from rushlight.engine.ir.op import function_of
 
 _TEXT = (str, bytes)
 
@@ -46,7 +46,7 @@ def _tensors(batch: Sequence[Any]) -> Any:
                 )
         if all(x.dtype is first.dtype for x in batch):
             return tensor_of_array(np.stack([x._array() for x in batch]))
-    return Composite.registry["torch.stack"].function(list(batch))
+    return function_of("torch.stack")(list(batch))
 
 
 def default_collate(batch: Sequence[Any]) -> Any:

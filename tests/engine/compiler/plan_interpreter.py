@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from rushlight.engine.core.dtype import BOOL, FLOATING
 from rushlight.engine.ir.buffers import empty_strided
-from rushlight.engine.ir.loops import Accumulator, Declare, For, Index, Kernel, Reduce, Store
+from rushlight.engine.ir.loops import (
+    Accumulator,
+    Axis,
+    Contract,
+    Declare,
+    For,
+    Index,
+    Kernel,
+    Reduce,
+    Store,
+)
 from rushlight.engine.ir.plan import Constant, KernelCall, Plan, PythonCall
 from rushlight.engine.ir.program import Program
 from rushlight.engine.ir.scalar import Expr
@@ -84,6 +95,8 @@ class KernelRun:
                     self._body(item.body)
             elif isinstance(item, Declare):
                 self.accumulators[item.accumulator.number] = _neutral(item.accumulator)
+            elif isinstance(item, Contract):
+                self._contract(item)
             else:
                 assert isinstance(item, Reduce)
                 number, op = item.accumulator.number, item.accumulator.op
@@ -95,6 +108,30 @@ class KernelRun:
                     )
         self._write(stores)
 
+    def _contract(self, item: Contract) -> None:
+        (a, first), (b, second), (c, result) = item.first, item.second, item.result
+        begins = [self._place(index) for index in (first, second, result)]
+        x, y, z = self.arrays[id(a)], self.arrays[id(b)], self.arrays[id(c)]
+        kept = [*item.kept, *([] if item.sums_lanes else [item.lanes])]
+        summed = [*item.summed, *([item.lanes] if item.sums_lanes else [])]
+        for where in product(*[range(axis.size) for axis in kept]):
+            total = np.float32(0)
+            if item.start is not None:
+                buffer, index, steps = item.start
+                place = self._place(index) + sum(
+                    n * step for n, step in zip(where, [*steps, 0], strict=False)
+                )
+                total = self.arrays[id(buffer)][place]
+            for turn in product(*[range(axis.size) for axis in summed]):
+                places = list(zip([*kept, *summed], [*where, *turn], strict=True))
+                if not _inside(places):
+                    continue
+                at = [begin + sum(axis.at(n)[k] for axis, n in places)
+                      for k, begin in enumerate(begins)]  # fmt: skip
+                assert min(at) >= 0
+                total += x[at[0]] * y[at[1]]
+            z[begins[2] + sum(axis.at(n)[2] for axis, n in zip(kept, where, strict=True))] = total
+
     def _write(self, stores: Sequence[Any]) -> None:
         for item, place, value in stores:
             array = self.arrays[id(item.buffer)]
@@ -102,6 +139,15 @@ class KernelRun:
             with np.errstate(all="ignore"):
                 made = value if item.op is None else _COMBINE[item.op](array[place], value)
                 array[place] = converted(np.asarray(made), item.buffer.dtype)
+
+
+def _inside(places: Sequence[tuple[Axis, int]]) -> bool:
+    """Whether the first factor of a contraction is there."""
+    walked: dict[Any, int] = {}
+    for axis, n in places:
+        if axis.edge is not None:
+            walked[axis.edge] = walked.get(axis.edge, 0) + axis.steps[0] // axis.edge[0] * n
+    return all(0 <= place < edge[1] for edge, place in walked.items())
 
 
 def _flat(array: np.ndarray) -> np.ndarray:

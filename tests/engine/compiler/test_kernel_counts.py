@@ -94,9 +94,9 @@ def test_an_optimizer_is_one_kernel_for_all_parameters(kind: Any) -> None:
 def test_a_lenet_step_is_one_native_call() -> None:
     calls, kinds, primitives, python = kernels(lenet(torch))
     assert python == 0
-    assert primitives == 14
-    assert calls <= 19
-    assert kinds <= 11
+    assert primitives <= 5  # some convolutions, depending on the width of vectors
+    assert calls + primitives <= 33
+    assert kinds + primitives <= 25
 
 
 def test_dropout_draws_in_python_and_is_fused_with_what_follows() -> None:

@@ -10,9 +10,8 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from rushlight.engine.core.dtype import BOOL, COMPLEX, FLOATING, bool_, float64, int64
+from rushlight.engine.core.dtype import COMPLEX
 from rushlight.engine.ir.buffers import copy_strided
-from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.loops import Loop, computing
 from rushlight.engine.ir.op import Op, Spec
 from rushlight.engine.ir.scalar import Expr, cast
@@ -20,6 +19,7 @@ from rushlight.engine.ops.places import whole_number
 from tests.engine.ir.agreement import differing, from_kernel
 from tests.engine.ir.collected import draw, specs_of
 from tests.engine.ir.evaluate import converted, evaluate
+from tests.engine.ir.structured import number_type
 from tests.ops.harness import attempt
 
 #: Their inputs belong together, which random ones do not: see test_structured.py.
@@ -63,13 +63,6 @@ def named_axes(spec: Spec) -> dict[int, tuple[int, int]]:
     assert source is not None
     sizes = [source.shape[dim] for dim in spec.attr("dims")]
     return {k: (-size, size) for k, size in enumerate(sizes, 1)}
-
-
-def number_type(meta: Meta) -> Any:
-    """The type a Python number arrives in."""
-    if meta.dtype.category == BOOL:
-        return bool_
-    return int64 if meta.dtype.category < FLOATING else float64
 
 
 def inputs_for(spec: Spec) -> list[Any]:

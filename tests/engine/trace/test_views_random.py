@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import rushlight
+from tests.fuzz.generator import overlapping
 
 torch = pytest.importorskip("torch", reason="PyTorch (the extra `oracle`) is not installed")
 
@@ -311,17 +312,6 @@ def steps(x: Any) -> list[int]:
 def share(x: Any, y: Any) -> bool:
     """Whether two tensors of PyTorch look at the same storage."""
     return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr())
-
-
-def overlapping(x: Any) -> bool:
-    """Whether elements of ``x`` may share memory."""
-    reach = 0
-    for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
-        if size > 1:
-            if stride <= reach:
-                return True
-            reach += stride * (size - 1)
-    return False
 
 
 class Skip(Exception):

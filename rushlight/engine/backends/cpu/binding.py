@@ -18,6 +18,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from rushlight.engine.backends.cpu.llvm import jit
+from rushlight.engine.ir.buffers import span_of
+
 _WORD: Final = ctypes.sizeof(ctypes.c_size_t)
 _WRITEABLE: Final = 0x400  # NPY_ARRAY_WRITEABLE of NumPy's C interface
 
@@ -145,7 +148,7 @@ class Binder:
     def __init__(self, value_class: Callable[..., Any]) -> None:
         self._value_class = value_class
         self._function: Any = None
-        self._engine: Any = None
+        self._loaded: jit.Loaded | None = None
         self._looked = False
 
     def function(self) -> Any:
@@ -163,22 +166,15 @@ class Binder:
         return self._function
 
     def _compile(self, fields: Fields) -> Any:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
         text = _TEXT.format(
             items=fields.items, buffer=fields.buffer, data=fields.data, base=fields.base,
             flags=fields.flags, word=_WORD, writeable=_WRITEABLE,
         )  # fmt: skip
-        module = llvm.parse_assembly(text)
-        machine = llvm.Target.from_default_triple().create_target_machine(opt=1)
-        self._engine = llvm.create_mcjit_compiler(module, machine)
-        self._engine.finalize_object()
+        self._loaded = jit.Loaded(jit.kept_code(text), "bind", [])
         word = ctypes.c_int64
         kind = ctypes.PYFUNCTYPE(word, ctypes.py_object, ctypes.c_void_p, word, ctypes.c_void_p,
                                  ctypes.c_size_t)  # fmt: skip
-        return kind(self._engine.get_function_address("bind"))
+        return kind(self._loaded.address)
 
 
 class Table:
@@ -212,10 +208,8 @@ class Table:
     ) -> np.ndarray:
         """The memory from ``offset`` bytes behind a slot on as an array, strides in elements."""
         size = kind.itemsize
-        empty = 0 in shape
-        reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-        span = 0 if empty else (1 + reach) * size
-        memory = (ctypes.c_char * span).from_address(self.values[slot] + offset)
+        reach = span_of(shape, strides) * size
+        memory = (ctypes.c_char * reach).from_address(self.values[slot] + offset)
         return np.ndarray(
             tuple(shape), kind, memoryview(memory), 0, tuple([s * size for s in strides])
         )

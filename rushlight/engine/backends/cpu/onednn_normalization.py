@@ -1,4 +1,4 @@
-"""Softmax and layer normalisation with oneDNN, and their gradients.
+"""Softmax and layer normalisation with oneDNN.
 
 Batch normalisation is not here: on plain (N, C, ...) arrays oneDNN is 2.4 times slower than NumPy.
 """
@@ -13,16 +13,10 @@ import numpy as np
 
 from rushlight.engine.backends.cpu import onednn, threads
 from rushlight.engine.backends.cpu.onednn_prepared import Operation, Port, launcher
-from rushlight.engine.backends.cpu.onednn_primitive import Description, Descriptor, strided
+from rushlight.engine.backends.cpu.onednn_primitive import Description, strided
 
 #: Operations per element of an exponential and what is around it.
 _EXPONENTIAL = 20
-
-
-def _softmax(shape: Sequence[int], log: bool, kind: np.dtype[Any]) -> tuple[int, Descriptor, float]:
-    algorithm = onednn.LOG_SOFTMAX if log else onednn.SOFTMAX
-    cost = threads.cost(_EXPONENTIAL * prod(shape), 2 * kind.itemsize * prod(shape))
-    return algorithm, strided(shape, kind), cost
 
 
 def _slow_softmax(x: np.ndarray, axis: int, log: bool, out: np.ndarray) -> None:
@@ -53,8 +47,9 @@ def prepare_softmax(
         Unsupported: oneDNN has no fast code for it.
     """
     kind, dimension = np.dtype(dtype), axis % len(shape)
-    algorithm, x, cost = _softmax(shape, log, kind)
-    size = tuple(shape)
+    algorithm = onednn.LOG_SOFTMAX if log else onednn.SOFTMAX
+    cost = threads.cost(_EXPONENTIAL * prod(shape), 2 * kind.itemsize * prod(shape))
+    x, size = strided(shape, kind), tuple(shape)
 
     def describe() -> Description:
         direction = onednn.FORWARD_INFERENCE
@@ -75,47 +70,8 @@ def prepare_softmax(
     return softmax
 
 
-def prepare_softmax_backward(
-    shape: Sequence[int], axis: int, log: bool, dtype: np.dtype[Any]
-) -> Callable[..., np.ndarray]:
-    """The gradient of `prepare_softmax`; same arguments.
-
-    Returns:
-        ``call(grad, y, out=None) -> grad_x`` with ``y`` what the forward pass gave.
-
-    Raises:
-        Unsupported: oneDNN has no fast code for it.
-    """
-    kind, dimension = np.dtype(dtype), axis % len(shape)
-    algorithm, x, cost = _softmax(shape, log, kind)
-    size = tuple(shape)
-
-    def describe() -> Description:
-        training = onednn.FORWARD_TRAINING
-        hint = Description("softmax_forward", training, algorithm, x, x, dimension)
-        made = Description("softmax_backward", algorithm, x, x, x, dimension, hint)
-        return made.require_fast()
-
-    ports = [
-        Port(onednn.DIFF_DST, size, kind),
-        Port(onednn.DST, size, kind),
-        Port(onednn.DIFF_SRC, size, kind, output=True),
-    ]
-    launch = launcher(Operation(describe, ports, cost))
-
-    def softmax_backward(
-        grad: np.ndarray, y: np.ndarray, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        if out is None:
-            out = np.empty(size, kind)
-        launch(grad, y, out)
-        return out
-
-    return softmax_backward
-
-
 class _Layer:
-    """What both directions of a layer normalisation share."""
+    """The arrays of a layer normalisation as oneDNN sees them."""
 
     def __init__(
         self,
@@ -152,13 +108,6 @@ class _Layer:
         return Description(
             "layer_normalization_forward", onednn.FORWARD_TRAINING, self._x, self._x,
             self._statistics, self._epsilon, self._flags,
-        ).require_fast()  # fmt: skip
-
-    def backward(self) -> Description:
-        """oneDNN's description of the gradients."""
-        return Description(
-            "layer_normalization_backward", onednn.BACKWARD, self._x, self._x, self._x,
-            self._statistics, self._epsilon, self._flags, self.forward(),
         ).require_fast()  # fmt: skip
 
 
@@ -212,54 +161,3 @@ def prepare_layer_norm(
         return out, mean, variance
 
     return layer_norm
-
-
-def prepare_layer_norm_backward(
-    shape: Sequence[int],
-    normalized: int,
-    weight: bool,
-    bias: bool,
-    epsilon: float,
-    dtype: np.dtype[Any],
-) -> Callable[..., tuple[np.ndarray, np.ndarray | None, np.ndarray | None]]:
-    """The gradients of `prepare_layer_norm`; same arguments.
-
-    Returns:
-        ``call(grad, x, mean, variance, weight=None) -> (grad_x, grad_weight, grad_bias)``.
-
-    Raises:
-        Unsupported: oneDNN has no fast code for it.
-    """
-    affine = onednn.USE_SCALE * weight | onednn.USE_SHIFT * bias
-    size, inner = tuple(shape), tuple(shape[len(shape) - normalized :])
-    layer = _Layer(size, normalized, affine, epsilon, np.dtype(dtype))
-    ports = [layer.port(onednn.DIFF_DST, size), layer.port(onednn.SRC, size)]
-    ports += [layer.row(onednn.MEAN), layer.row(onednn.VARIANCE)]
-    if weight:
-        ports.append(layer.column(onednn.SCALE, inner))
-    # oneDNN 3.2 asks for the bias though no gradient depends on it; later versions pass it over.
-    unread = np.zeros(inner, np.float32) if bias else None
-    if bias:
-        ports.append(layer.column(onednn.SHIFT, inner))
-    ports.append(layer.port(onednn.DIFF_SRC, size, True))
-    if weight:
-        ports.append(layer.column(onednn.DIFF_SCALE, inner, True))
-    if bias:
-        ports.append(layer.column(onednn.DIFF_SHIFT, inner, True))
-    launch = launcher(Operation(layer.backward, ports, layer.cost))
-
-    def layer_norm_backward(
-        grad: np.ndarray,
-        x: np.ndarray,
-        mean: np.ndarray,
-        variance: np.ndarray,
-        weight_: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-        made = np.empty(size, layer.kind)
-        grad_weight = np.empty(inner, np.float32) if weight else None
-        grad_bias = np.empty(inner, np.float32) if bias else None
-        every = (grad, x, mean, variance, weight_, unread, made, grad_weight, grad_bias)
-        launch(*(array for array in every if array is not None))
-        return made, grad_weight, grad_bias
-
-    return layer_norm_backward

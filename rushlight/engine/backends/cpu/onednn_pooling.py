@@ -1,4 +1,4 @@
-"""Pooling with oneDNN: maxima with PyTorch's indices, averages, and their gradients."""
+"""Pooling with oneDNN: maxima with PyTorch's indices, and averages."""
 
 from __future__ import annotations
 
@@ -92,11 +92,6 @@ class Window:
             total = total + step.reshape([-1 if j == i else 1 for j in range(len(self.kernel))])
         return total.reshape(-1)
 
-    @cached_property
-    def disjoint(self) -> bool:
-        """Whether no input element lies in two windows."""
-        return all(reach <= step for reach, step in zip(self.reach, self.stride, strict=True))
-
 
 def _window(
     x_shape: Sequence[int],
@@ -145,23 +140,13 @@ class _Descriptions:
             "pooling_forward", direction, self._algorithm, x, y, *self._sizes
         ).require_fast()
 
-    def _backward(self, last: bool) -> Description:
-        x, y = self._descriptors(last)
-        hint = self._forward(onednn.FORWARD_TRAINING, last)
-        name = "pooling_backward"
-        return Description(name, self._algorithm, x, y, *self._sizes, hint).require_fast()
-
     def training(self) -> Description:
-        """Forward, keeping for the gradient what it needs."""
+        """With the place of each maximum."""
         return _vectorised(lambda last: self._forward(onednn.FORWARD_TRAINING, last))
 
     def inference(self) -> Description:
-        """Forward alone."""
+        """The result alone."""
         return _vectorised(lambda last: self._forward(onednn.FORWARD_INFERENCE, last))
-
-    def backward(self) -> Description:
-        """The gradient of the input."""
-        return _vectorised(self._backward)
 
 
 def _vectorised(describe: Callable[[bool], Description]) -> Description:
@@ -270,55 +255,6 @@ def _lowest(dtype: np.dtype[Any]) -> float:
     return float(info.min)
 
 
-def prepare_max_pool_backward(
-    x_shape: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    ceil_mode: bool,
-    dtype: np.dtype[Any],
-) -> Callable[..., np.ndarray]:
-    """The gradient of `prepare_max_pool`; same arguments.
-
-    Returns:
-        ``call(grad, indices) -> grad_x``.
-
-    Raises:
-        Unsupported: oneDNN has no fast code for it.
-    """
-    window = _window(x_shape, kernel, stride, padding, dilation, ceil_mode, dtype)
-    shape, kind = window.x_shape, window.dtype
-    pixels = prod(shape[2:])
-    channels = np.arange(0, prod(shape), pixels).reshape(*shape[:2], *[1] * len(window.kernel))
-    if window.disjoint:  # writing each gradient to its place: 0.8 of oneDNN's time
-
-        def scatter(grad: np.ndarray, indices: np.ndarray) -> np.ndarray:
-            made = np.zeros(shape, kind)
-            made.reshape(-1)[(indices + channels).reshape(-1)] = grad.reshape(-1)
-            return made
-
-        return scatter
-
-    described = _Descriptions(window, onednn.POOLING_MAX)
-    place_type = np.dtype(np.uint8 if prod(window.kernel) < 256 else np.int32)
-    ports = [
-        _port(onednn.DIFF_DST, window.y_shape, kind),
-        _port(onednn.WORKSPACE, window.y_shape, place_type),
-        _port(onednn.DIFF_SRC, shape, kind, True),
-    ]
-    launch = launcher(Operation(described.backward, ports, window.microseconds))
-    number = np.zeros(int(window.offsets[-1]) + 1, place_type)
-    number[window.offsets] = np.arange(len(window.offsets))
-
-    def backward(grad: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        made = np.empty(shape, kind)
-        launch(grad, number.take(indices - window.first, mode="clip"), made)
-        return made
-
-    return backward
-
-
 def _average(
     x_shape: Sequence[int],
     kernel: Sequence[int],
@@ -376,39 +312,3 @@ def prepare_average_pool(
         return out
 
     return averages
-
-
-def prepare_average_pool_backward(
-    x_shape: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    ceil_mode: bool,
-    count_include_pad: bool,
-    dtype: np.dtype[Any],
-) -> Callable[..., np.ndarray]:
-    """The gradient of `prepare_average_pool`; same arguments.
-
-    Returns:
-        ``call(grad, out=None) -> grad_x``.
-
-    Raises:
-        Unsupported: oneDNN has no fast code for it, or counts differently.
-    """
-    window, described = _average(
-        x_shape, kernel, stride, padding, ceil_mode, count_include_pad, dtype
-    )
-    shape, kind = window.x_shape, window.dtype
-    ports = [
-        _port(onednn.DIFF_DST, window.y_shape, kind),
-        _port(onednn.DIFF_SRC, shape, kind, True),
-    ]
-    launch = launcher(Operation(described.backward, ports, window.microseconds))
-
-    def averages_backward(grad: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        if out is None:
-            out = np.empty(shape, kind)
-        launch(grad, out)
-        return out
-
-    return averages_backward

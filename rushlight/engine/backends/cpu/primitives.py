@@ -23,6 +23,7 @@ from rushlight.engine.backends.cpu.primitives_matmul import (
     tn_recipe,
 )
 from rushlight.engine.backends.cpu.primitives_recipe import Epilogue, Primitive, Recipe, usable
+from rushlight.engine.core.dtype import bfloat16
 from rushlight.engine.ir.op import Spec
 
 #: How to make the primitive of each operator: ``recipe(spec, epilogue, *attributes)``.
@@ -42,6 +43,9 @@ RECIPES: Final[dict[str, Callable[..., Recipe]]] = {
     "convolution_input_grad": input_grad_recipe,
     "convolution_weight_grad": weight_grad_recipe,
 }
+
+#: Operators whose primitives are made for float32 alone; those of the others for bfloat16, too.
+SINGLE_ONLY: Final = ("convolution", "convolution_input_grad", "convolution_weight_grad")
 
 #: Recipes remembered; one is a few hundred bytes and oneDNN's descriptions.
 REMEMBERED: Final = 1024
@@ -66,7 +70,10 @@ def primitive_for(
     Returns:
         ``None`` if oneDNN has no fast code for that.
     """
-    if spec.op.name not in RECIPES or not usable(spec) or not onednn.available():
+    name = spec.op.name
+    if name not in RECIPES or not onednn.available():
+        return None
+    if not usable(spec) and (name in SINGLE_ONLY or not usable(spec, bfloat16)):
         return None
     recipe = _recipe(spec, epilogue, packed, threads.state.epoch)
     return None if recipe is None else Primitive(recipe)

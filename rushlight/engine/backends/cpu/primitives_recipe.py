@@ -11,7 +11,7 @@ from rushlight.engine.backends.cpu import threads
 from rushlight.engine.backends.cpu.onednn_prepared import Kernel, Port, Prepared
 from rushlight.engine.backends.cpu.onednn_primitive import Description, Descriptor, thread_count
 from rushlight.engine.backends.cpu.primitives_assembly import Assembly
-from rushlight.engine.core.dtype import float32
+from rushlight.engine.core.dtype import dtype, float32
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import Spec
 
@@ -187,10 +187,10 @@ class Primitive:
         return self.prepared.implementation
 
 
-def usable(spec: Spec) -> bool:
+def usable(spec: Spec, type_: dtype = float32) -> bool:
     """Whether all tensors are of a type that oneDNN computes in here, and none is empty."""
     metas = [*(m for m in spec.inputs if m is not None), *spec.outs]
-    return all(m.dtype is float32 and not m.weak and m.numel > 0 for m in metas)
+    return all(m.dtype is type_ and not m.weak and m.numel > 0 for m in metas)
 
 
 def split(epilogue: Epilogue) -> tuple[list[Meta], bool]:

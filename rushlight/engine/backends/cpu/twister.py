@@ -150,7 +150,7 @@ def install() -> None:
     """Let generators draw through generated code from now on: the same numbers."""
     if _twister.loaded is not None:
         return
-    code = jit.object_code(_text(jit.target().attributes))
+    code = jit.kept_code(_text(jit.target().attributes))
     _twister.loaded = loaded = jit.Loaded(code, "fill", [])
     kind = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
     function = kind(loaded.address)

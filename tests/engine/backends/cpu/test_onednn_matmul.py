@@ -58,8 +58,12 @@ LAYOUTS = list(itertools.product((PLAIN, TRANSPOSED, CUT), repeat=2))
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("layouts", LAYOUTS)
 @pytest.mark.parametrize(
-    "size", [(64, 100, 80), (1, 200, 80), (50, 300, 1), (1, 30000, 1), (4, 3, 2), (64, 1000, 10)]
-)
+    "size",
+    [
+        (64, 100, 80), (256, 30, 64), (128, 100, 96), (1, 200, 80), (50, 300, 1), (1, 30000, 1),
+        (4, 3, 2), (64, 1000, 10),
+    ],
+)  # fmt: skip
 def test_two_matrices(size: tuple[int, int, int], layouts, with_bias: bool) -> None:
     m, k, n = size
     bias = make((1, n), seed=3)[0] if with_bias else None

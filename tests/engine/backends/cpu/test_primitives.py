@@ -11,7 +11,7 @@ import pytest
 from rushlight.engine.backends.cpu import onednn, threads
 from rushlight.engine.backends.cpu.onednn_prepared import address
 from rushlight.engine.backends.cpu.primitives import Primitive, primitive_for
-from rushlight.engine.core.dtype import float32, float64
+from rushlight.engine.core.dtype import bfloat16, float32, float64
 from rushlight.engine.ir.buffers import empty_strided
 from rushlight.engine.ir.graph import Meta, make_meta, strided_meta
 from rushlight.engine.ir.op import Op, Spec
@@ -86,6 +86,44 @@ def compute(spec: Spec, epilogue: Any = (), seed: int = 0) -> tuple[list[Any], l
     for have, want in zip(inputs, given, strict=True):
         assert have is None or np.array_equal(have, want)
     return [*inputs, *befores], outputs
+
+
+def half(*shape: int) -> Meta:
+    """The meta of a contiguous array of bfloat16."""
+    return make_meta(shape, bfloat16)
+
+
+HALF_PRODUCTS = {
+    "linear": spec_of("linear_", half(64), half(32, 64), half(64, 64)),
+    "rows": spec_of("linear_rows", half(64), half(2, 32, 64), half(64, 64)),
+    "one bias": spec_of("linear_", half(), half(32, 64), half(64, 64)),
+    "turned": spec_of("matmul_nt", half(32, 64), half(64, 64)),
+    "tn": spec_of("matmul_tn", half(2, 32, 64), half(2, 32, 64)),
+    "strided": spec_of("mm", strided_meta((64, 64), (200, 2), bfloat16), half(64, 64)),
+    "batches": spec_of("batched", half(3, 64, 32), half(3, 64, 32), transpose1=False,
+                       transpose2=True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HALF_PRODUCTS)
+def test_products_of_bfloat16(name: str) -> None:
+    spec = HALF_PRODUCTS[name]
+    if primitive_for(spec) is None:
+        pytest.skip("oneDNN has no fast code for bfloat16 on this processor")
+    given, made = compute(spec)
+    expected = spec.op.kernel(spec, *spec.attrs)(*given[: len(spec.inputs)])
+    difference = np.abs(made[0].astype(np.float32) - expected.astype(np.float32))
+    # sums are taken in another order, then rounded: now and then to the neighbouring number
+    assert (difference <= 2.0**-7 * np.abs(expected.astype(np.float32)) + 1e-4).all()
+    assert (difference > 0).mean() < 0.02
+
+
+def test_what_is_left_to_float32() -> None:
+    assert primitive_for(spec_of("mm", half(4, 5), half(5, 6))) is None
+    after = spec_of("mm", half(64, 64), half(64, 64))
+    assert primitive_for(after, (("relu",),)) is None
+    double = make_meta((64, 64), float64)
+    assert primitive_for(spec_of("mm", double, double)) is None
 
 
 def check(spec: Spec, tolerance: float = 1e-5) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from rushlight.engine.backends.cpu import onednn, threads
-from rushlight.engine.backends.cpu.llvm import jit, store
+from rushlight.engine.backends.cpu.llvm import jit, store, template
 from rushlight.engine.backends.cpu.llvm.context import Context
 from rushlight.engine.backends.cpu.llvm.library import Shared
 from rushlight.engine.backends.cpu.llvm.main import MAIN, MainWriter
@@ -55,15 +55,21 @@ class NativeCode:
     Args:
         plan: the plan; its numbers and constants are used.
         calls: the calls of the segment.
+        stamps: an array for the times at which its calls begin and the last one ends, seconds and
+            nanoseconds in each row; by default they are not looked at.
 
     Attributes:
         text: the module in LLVM's language, once compiled.
+        numbers: what a module that serves programs of many shapes reads from its table.
         cached: whether the machine code came from disk.
         run: ``run(address of the table, address of the numbers)``: 0, or which call failed.
     """
 
-    def __init__(self, plan: Plan, calls: Sequence[KernelCall | PrimitiveCall]) -> None:
+    def __init__(
+        self, plan: Plan, calls: Sequence[KernelCall | PrimitiveCall], stamps: Any = None
+    ) -> None:
         self.plan = plan
+        self.stamps = stamps
         self.calls = list(calls)
         self.epoch = threads.state.epoch
         self.text = ""
@@ -72,6 +78,7 @@ class NativeCode:
         self._context = Context()
         self._shared = Shared(WRITERS)
         self._placements: list[Any] = []
+        self.numbers: tuple[tuple[str, str], ...] = ()
         self._code: bytes | None = None
 
     @staticmethod
@@ -83,7 +90,8 @@ class NativeCode:
         self._context, self._shared = Context(), Shared(WRITERS)
         module = Module(self._shared, self._context)
         kinds = [kind for _, kind in self.plan.numbers]
-        main = MainWriter(module, kinds, {0, *self.plan.constants})
+        stamps = 0 if self.stamps is None else address_of(self.stamps)
+        main = MainWriter(module, kinds, {0, *self.plan.constants}, stamps)
         body = main.text(self.calls)
         self._placements = main.placements
         self.text = module.text(body, jit.target().attributes)
@@ -96,14 +104,20 @@ class NativeCode:
             RuntimeError: LLVM does not accept it, which is an error of the code generator's.
         """
         text = self.write()
+        if self.plan.varying:
+            fitted = template.shared.fit(text)
+            self.text = text = fitted.text
+            self.numbers = fitted.numbers
         name = jit.identity(text)
         kept = store.shared()
-        self._code = kept.get(name)
+        self._code = template.shared.code.get(name) or kept.get(name)
         self.cached = self._code is not None
         log.write("code", f"{'found on disk' if self.cached else 'compiled'}\n{text}")
         if self._code is None:
             self._code = jit.object_code(text)
             kept.put(name, self._code)
+        if self.numbers:
+            template.shared.code[name] = self._code
 
     def load(self, addresses: Mapping[int, int]) -> None:
         """Make the code callable.
@@ -116,7 +130,9 @@ class NativeCode:
         """
         if self._code is None:
             raise RuntimeError("the code has not been compiled")
-        loaded = jit.Loaded(self._code, MAIN, sorted(self._shared.symbols))
+        symbols = sorted(self._shared.symbols)
+        loaded = jit.Loaded(self._code, MAIN, symbols, template.TABLE if self.numbers else None)
+        template.fill(loaded.table, self.numbers)
         table = self._context.table()
         self.place(addresses)
         kept = loaded, table, self.calls

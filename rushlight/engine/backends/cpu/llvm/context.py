@@ -11,14 +11,12 @@ from typing import Any, Final
 from rushlight.engine.backends.cpu import onednn, threads
 
 #: What stands at the beginning of every table, in this order.
-PARALLEL, THREAD_NUMBER, THREAD_COUNT, SET_THREADS, MAX_THREADS, THREAD_LIMIT = range(6)
-SET_HANDLE, EXECUTE, STREAM = range(6, 9)
-FIRST_FREE: Final = 9
+PARALLEL, SET_THREADS, MAX_THREADS, THREAD_LIMIT = range(4)
+SET_HANDLE, EXECUTE, STREAM = range(4, 7)
+FIRST_FREE: Final = 7
 
 _OPENMP: Final = {
     PARALLEL: "GOMP_parallel",
-    THREAD_NUMBER: "omp_get_thread_num",
-    THREAD_COUNT: "omp_get_num_threads",
     SET_THREADS: "omp_set_num_threads",
     MAX_THREADS: "omp_get_max_threads",
 }

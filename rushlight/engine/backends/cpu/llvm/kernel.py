@@ -6,24 +6,29 @@ the parallel loop, and one for the turns ``begin`` to ``end`` of that loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rushlight.engine.backends.cpu.llvm.contraction import ContractWriter
+from rushlight.engine.backends.cpu.llvm.jit import vector_width
 from rushlight.engine.backends.cpu.llvm.library import Shared
 from rushlight.engine.backends.cpu.llvm.scalar import FLAGS, Scalars
 from rushlight.engine.backends.cpu.llvm.writer import Writer, literal, register_type
 from rushlight.engine.core.dtype import BOOL, FLOATING, dtype, float32
 from rushlight.engine.ir.loops import (
     Accumulator,
+    Contract,
     Declare,
     For,
     Kernel,
     Reduce,
     Statement,
     Store,
+    every_expression,
+    statements,
 )
-from rushlight.engine.ir.scalar import Expr, walk
+from rushlight.engine.ir.scalar import Expr
 
 #: Sums may be taken in another order, so that several are under way at once.
 REDUCTION_FLAGS: Final = "reassoc contract "
@@ -84,6 +89,8 @@ def _statements_done(body: Sequence[Statement]) -> float:
     """How many statements are run, those in loops as often as they are."""
     total = 0.0
     for item in body:
+        if isinstance(item, Contract):
+            return float("inf")
         if not isinstance(item, For):
             total += 1
         elif isinstance(item.loop.size, int):
@@ -112,22 +119,7 @@ def _sums(body: Sequence[Statement]) -> dict[Accumulator, float]:
 
 def _read(body: Sequence[Statement]) -> set[Accumulator]:
     """The accumulators whose value is used."""
-    found: set[Accumulator] = set()
-
-    def visit(expr: Expr) -> None:
-        if expr.op == "accumulator":
-            found.add(expr.extra)
-        elif expr.op == "load":
-            walk([part for part, _ in expr.extra[1].dynamic], visit)
-
-    for item in body:
-        if isinstance(item, For):
-            found |= _read(item.body)
-        elif isinstance(item, Store):
-            walk([item.value, *(part for part, _ in item.index.dynamic)], visit)
-        elif isinstance(item, Reduce):
-            walk([item.value], visit)
-    return found
+    return {expr.extra for expr in every_expression(body) if expr.op == "accumulator"}
 
 
 def parallel_loop(kernel: Kernel) -> For | None:
@@ -135,27 +127,12 @@ def parallel_loop(kernel: Kernel) -> For | None:
     found = [s for s in kernel.body if isinstance(s, For) and s.parallel]
     if len(found) != 1:
         return None
-    inside = {id(a) for a in _declared(found[0].body)}
-    used = {id(a) for a in _reduced(found[0].body)}
+    turn = list(statements(found[0].body))
+    inside = {id(s.accumulator) for s in turn if isinstance(s, Declare)}
+    used = {id(s.accumulator) for s in turn if isinstance(s, Reduce)}
     # A sum begun outside would be added to by all threads at once; a sum read inside is not there.
-    outside = [a for a in _declared(kernel.body) if id(a) not in inside]
-    return found[0] if used <= inside and not outside else None
-
-
-def _declared(body: Sequence[Statement]) -> Iterator[Accumulator]:
-    for item in body:
-        if isinstance(item, For):
-            yield from _declared(item.body)
-        elif isinstance(item, Declare):
-            yield item.accumulator
-
-
-def _reduced(body: Sequence[Statement]) -> Iterator[Accumulator]:
-    for item in body:
-        if isinstance(item, For):
-            yield from _reduced(item.body)
-        elif isinstance(item, Reduce):
-            yield item.accumulator
+    every = [s.accumulator for s in statements(kernel.body) if isinstance(s, Declare)]
+    return found[0] if used <= inside and all(id(a) in inside for a in every) else None
 
 
 class KernelWriter:
@@ -225,6 +202,8 @@ class KernelWriter:
             self._store(item)
         elif isinstance(item, Declare):
             self._declare(item.accumulator)
+        elif isinstance(item, Contract):
+            ContractWriter(self.scalars, self._repeat, item, vector_width()).write()
         else:
             self._reduce(item)
 

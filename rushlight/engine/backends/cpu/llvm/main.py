@@ -6,7 +6,10 @@ and the context. It returns 0, or for the call that failed its place, counted fr
 
 from __future__ import annotations
 
+import ctypes
+import time
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from rushlight.engine.backends.cpu.llvm import context
 from rushlight.engine.backends.cpu.llvm.module import Module, load_entry
@@ -18,6 +21,20 @@ from rushlight.engine.ir.plan import Constant, KernelCall, Place, PrimitiveCall
 MAIN = "rushlight_main"
 
 
+class Clock:
+    """The system's clock that `time.perf_counter_ns` reads, for code: seconds and nanoseconds."""
+
+    SIZE: Final = 16
+    NUMBER: Final = getattr(time, "CLOCK_UPTIME_RAW", None) or getattr(time, "CLOCK_MONOTONIC", 0)
+
+    @staticmethod
+    def function() -> int:
+        """The address of ``clock_gettime(number, place)``."""
+        found = ctypes.cast(ctypes.CDLL(None).clock_gettime, ctypes.c_void_p).value
+        assert found is not None
+        return found
+
+
 class MainWriter:
     """Writes ``main``.
 
@@ -25,9 +42,12 @@ class MainWriter:
         module: where kernels go.
         numbers: for each run-time number ``"d"`` (float64) or ``"q"`` (int64).
         fixed: slots whose address stays the same from call to call: the arena's and constants'.
+        stamps: where to note the time before every call and after the last one (`Clock`), or 0.
     """
 
-    def __init__(self, module: Module, numbers: Sequence[str], fixed: Collection[int]) -> None:
+    def __init__(
+        self, module: Module, numbers: Sequence[str], fixed: Collection[int], stamps: int = 0
+    ) -> None:
         self.module = module
         self.context = module.context
         self.numbers = [float64 if kind == "d" else int64 for kind in numbers]
@@ -40,6 +60,10 @@ class MainWriter:
         self._before: str | None = None
         #: For each memory object that never moves: how to tell it where it lies.
         self.placements: list[tuple[int, Place]] = []
+        self._stamps = ""
+        if stamps:
+            self._clock = self._entry(self.context.add(Clock.function()))
+            self._stamps = self._entry(self.context.add(stamps))
 
     def text(self, calls: Sequence[KernelCall | PrimitiveCall]) -> str:
         """The function that does these calls in order."""
@@ -52,10 +76,12 @@ class MainWriter:
             self._before = self._ask_threads()
             status = "failed"
         for number, call in enumerate(calls):
+            self._stamp(number)
             if isinstance(call, KernelCall):
                 self._kernel(call)
             else:
                 self._primitive(call, number, id(call.prepared) in shared, place, status)
+        self._stamp(len(calls))
         self._restore()
         writer.line("ret i32 0")
         if primitives:
@@ -138,6 +164,12 @@ class MainWriter:
             good, following = writer.value(f"icmp eq i32 {result}, 0"), writer.name("next")
             writer.line(f"br i1 {good}, label %{following}, label %{failed}")
             writer.begin(following)
+
+    def _stamp(self, number: int) -> None:
+        if self._stamps:
+            where = f"getelementptr inbounds i8, ptr {self._stamps}, i64 {Clock.SIZE * number}"
+            spot = self.writer.value(where)
+            self.writer.value(f"call i32 {self._clock}(i32 {Clock.NUMBER}, ptr {spot})")
 
     # threads -----------------------------------------------------------------------------------
 

@@ -18,6 +18,10 @@ from rushlight.engine.ir.loops import For, Kernel
 #: Turns of a parallel loop that stay together: two threads rarely write to one cache line.
 GRAIN: Final = 64
 
+#: Parts of a loop for each thread. They are handed out one by one: a thread that has slept wakes
+#: 20 µs later than the others, which meanwhile do what an equal share would leave to it.
+PARTS: Final = 8
+
 
 class Module:
     """A program's functions as text.
@@ -77,31 +81,27 @@ class Module:
         return self.function(around.arguments, around.text)
 
     def _member(self, part: str, kinds: Sequence[str]) -> str:
-        """What each thread of a team runs: its share of the turns."""
+        """What each thread of a team runs: parts of the loop, as long as there are any."""
         writer = Writer("")
         write = writer.value
-        table = write("load ptr, ptr %data")
         size = load_entry(writer, "%data", 1, "i64")
-
-        def ask(entry: int) -> str:
-            function = load_entry(writer, table, self.context.need(entry), "ptr")
-            return write(f"sext i32 {write(f'call i32 {function}()')} to i64")
-
-        number, count = ask(context.THREAD_NUMBER), ask(context.THREAD_COUNT)
-        many = write(f"icmp sge i64 {size}, {4 * GRAIN}")
-        grain = write(f"select i1 {many}, i64 {GRAIN}, i64 1")
-        whole = write(f"mul i64 {count}, {grain}")  # what all threads do in one grain each
-        raised = write(f"add i64 {size}, {write(f'sub i64 {whole}, 1')}")
-        grains = write(f"udiv i64 {raised}, {whole}")
-        turns = write(f"mul i64 {grains}, {grain}")
-        begin = write(f"mul i64 {turns}, {number}")
-        stop = write(f"add i64 {begin}, {turns}")
+        grain = load_entry(writer, "%data", 2, "i64")
+        counter = write("getelementptr inbounds i64, ptr %data, i64 3")
+        passed = [
+            f"{kind} {load_entry(writer, '%data', place + 4, kind)}"
+            for place, kind in enumerate(kinds)
+        ]
         least = self.shared.declare("llvm.smin.i64", "i64", "i64", "i64")
+        writer.line("br label %ask")
+        writer.begin("ask")
+        begin = write(f"atomicrmw add ptr {counter}, i64 {grain} monotonic")
+        writer.line(f"br i1 {write(f'icmp slt i64 {begin}, {size}')}, label %some, label %none")
+        writer.begin("some")
+        stop = write(f"add i64 {begin}, {grain}")
         end = write(f"call i64 {least}(i64 {stop}, i64 {size})")
-        passed = [f"i64 {begin}", f"i64 {end}"]
-        for place, kind in enumerate(kinds):
-            passed.append(f"{kind} {load_entry(writer, '%data', place + 2, kind)}")
-        writer.line(f"call void @{part}({', '.join(passed)})")
+        writer.line(f"call void @{part}({', '.join([f'i64 {begin}', f'i64 {end}', *passed])})")
+        writer.line("br label %ask")
+        writer.begin("none")
         writer.line("ret void")
         return writer.body()
 
@@ -110,7 +110,7 @@ class Module:
         writer = Writer("")
         write = writer.value
         pairs = [f"{kind} %a{place}" for place, kind in enumerate(kinds)]
-        data = writer.variable("i64", 2 + len(kinds))
+        data = writer.variable("i64", 4 + len(kinds))
         limit = load_entry(writer, "%context", self.context.need(context.THREAD_LIMIT), "i32")
         least = self.shared.declare("llvm.smin.i32", "i32", "i32", "i32")
         count = write(f"call i32 {least}(i32 {limit}, i32 %threads)")
@@ -119,7 +119,14 @@ class Module:
         writer.line(f"call void @{part}({', '.join(['i64 0', 'i64 %turns', *pairs])})")
         writer.line("ret void")
         writer.begin("team")
-        for place, pair in enumerate(["ptr %context", "i64 %turns", *pairs]):
+        parts = write(f"mul i64 {write(f'sext i32 {count} to i64')}, {PARTS}")
+        raised = write(f"add i64 %turns, {write(f'sub i64 {parts}, 1')}")
+        fair = write(f"udiv i64 {raised}, {parts}")
+        whole = write(f"and i64 {write(f'add i64 {fair}, {GRAIN - 1}')}, {-GRAIN}")
+        many = write(f"icmp sge i64 %turns, {4 * GRAIN}")
+        grain = write(f"select i1 {many}, i64 {whole}, i64 {fair}")
+        values = ["ptr %context", "i64 %turns", f"i64 {grain}", "i64 0", *pairs]
+        for place, pair in enumerate(values):
             spot = write(f"getelementptr inbounds i64, ptr {data}, i64 {place}")
             writer.line(f"store {pair}, ptr {spot}")
         run = load_entry(writer, "%context", self.context.need(context.PARALLEL), "ptr")

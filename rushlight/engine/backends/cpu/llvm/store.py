@@ -141,13 +141,14 @@ class Store:
         if self.folder is None:
             return
         try:
-            found = list(os.scandir(self.folder))
+            found = os.scandir(self.folder)
         except OSError:  # not made yet
             return
-        for entry in found:
-            if entry.name.endswith(ending):
-                with contextlib.suppress(OSError):  # another process has just removed it
-                    yield entry.path, entry.stat(follow_symlinks=False)
+        with found:  # one after the other: there may be many
+            for entry in found:
+                if entry.name.endswith(ending):
+                    with contextlib.suppress(OSError):  # another process has just removed it
+                        yield entry.path, entry.stat(follow_symlinks=False)
 
     def _make_room(self, added: int) -> None:
         """Remove what was used least recently. What other processes add is seen at a count."""
@@ -155,13 +156,14 @@ class Store:
             self._held += added
             if self._held <= self.limit:
                 return
-        now = time.time()
-        for path, status in self._files(_UNFINISHED):
-            if now - status.st_mtime > _ABANDONED:
+        now, total = time.time(), 0
+        for path, status in self._files(""):
+            if path.endswith(_ENDING):
+                total += status.st_size
+            elif path.endswith(_UNFINISHED) and now - status.st_mtime > _ABANDONED:
                 _remove(path)
-        entries = sorted(self._files(_ENDING), key=lambda pair: pair[1].st_mtime_ns)
-        total = sum(status.st_size for _, status in entries)
         if total > self.limit:
+            entries = sorted(self._files(_ENDING), key=lambda pair: pair[1].st_mtime_ns)
             for path, status in entries:
                 if total <= self.limit * _KEPT:
                     break

@@ -162,10 +162,34 @@ class Native:
         assert self.code.run(self.table.ctypes.data, self.numbers.ctypes.data) == 0
 
 
+def both(
+    kernel: Kernel, arrays: Sequence[np.ndarray], numbers: Sequence[Any] = (),
+    tolerance: float = 0.0, count: int = 1, note: str = "",
+) -> list[np.ndarray]:  # fmt: skip
+    """Run a kernel natively and interpreted, compare all arrays, give the native ones."""
+    native = [a.copy() for a in arrays]
+    wanted = [a.copy() for a in arrays]
+    Native(kernel, native, numbers, threads=count)()
+    Interpreter(kernel, wanted, [x.value if isinstance(x, Constant) else x for x in numbers])
+    for found, want in zip(native, wanted, strict=True):
+        if tolerance:
+            np.testing.assert_allclose(
+                found.astype(np.float64), want.astype(np.float64), tolerance, tolerance,
+                err_msg=note,
+            )  # fmt: skip
+        else:
+            np.testing.assert_array_equal(found, want, note)
+    return native
+
+
+def flat(loop: Loop) -> Index:
+    """The place of element ``i``."""
+    return Index(0, ((loop, 1),))
+
+
 def elementwise(expr: Expr, buffers: Sequence[Buffer], out: Buffer, loop: Loop) -> Kernel:
     """``out[i] = expr``."""
-    index = Index(0, ((loop, 1),))
-    body: list[Statement] = [For(loop, [Store(out, index, expr)], True)]
+    body: list[Statement] = [For(loop, [Store(out, flat(loop), expr)], True)]
     return Kernel("k", [*buffers, out], [out], [], body)
 
 

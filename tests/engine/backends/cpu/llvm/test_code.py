@@ -7,35 +7,27 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rushlight.engine.backends.cpu import onednn, threads
+from rushlight.engine.backends.cpu import onednn
 from rushlight.engine.backends.cpu.llvm import jit
 from rushlight.engine.backends.cpu.llvm.code import NativeCode, microseconds
 from rushlight.engine.backends.cpu.onednn_prepared import BRIEF, Kernel as Prepared, Port
 from rushlight.engine.backends.cpu.onednn_primitive import Description, any_layout, strided
 from rushlight.engine.core.dtype import float32, float64
-from rushlight.engine.ir.loops import Buffer, For, Index, Kernel, Loop, Store, load
+from rushlight.engine.ir.loops import Buffer, For, Kernel, Loop, Store, load
 from rushlight.engine.ir.plan import KernelCall, Place, Plan, PrimitiveCall
 from rushlight.engine.ir.scalar import number
+from tests.engine.backends.cpu.llvm.interpret import flat
 
 needs_onednn = pytest.mark.skipif(not onednn.available(), reason="oneDNN is absent")
 Call = KernelCall | PrimitiveCall
 M, N, K = 24, 16, 40
 FLOAT = np.dtype(np.float32)
-
-
-@pytest.fixture
-def several_threads() -> Iterator[None]:
-    before = threads.limit()
-    threads.set_limit(2)
-    yield
-    threads.set_limit(before)
 
 
 def product(count: int = 1) -> Prepared:
@@ -56,8 +48,7 @@ def product(count: int = 1) -> Prepared:
 def scaling(size: int = M * N) -> Kernel:
     """``y = s x``."""
     x, y, i = Buffer(float32), Buffer(float32), Loop(size)
-    index = Index(0, ((i, 1),))
-    body: list[Any] = [For(i, [Store(y, index, load(x, index) * number(0, float32))], True)]
+    body: list[Any] = [For(i, [Store(y, flat(i), load(x, flat(i)) * number(0, float32))], True)]
     return Kernel("scale", [x, y], [y], [float64], body)
 
 
@@ -80,7 +71,7 @@ def random(*shape: int) -> np.ndarray:
 
 @needs_onednn
 @pytest.mark.parametrize("count", [1, 2])
-def test_kernels_and_primitives(several_threads: None, count: int) -> None:
+def test_kernels_and_primitives(two_threads: None, count: int) -> None:
     a, b, y = random(M, K), random(K, N), np.zeros((M, N), np.float32)
     plan = Plan(numbers=[(0, "d")], constants={2: b})
     calls: list[Call] = [
@@ -103,7 +94,7 @@ def test_kernels_and_primitives(several_threads: None, count: int) -> None:
 
 
 @needs_onednn
-def test_the_number_of_threads_is_as_before(several_threads: None) -> None:
+def test_the_number_of_threads_is_as_before(two_threads: None) -> None:
     a, b, y = random(M, K), random(K, N), np.zeros((M, N), np.float32)
     calls = [
         PrimitiveCall(product(count), [Place(1), Place(2), Place(3)], Place(0)) for count in (1, 2)
@@ -141,7 +132,7 @@ def test_one_prepared_object_called_twice() -> None:
 
 
 @needs_onednn
-def test_a_failure_says_which_call_and_restores_threads(several_threads: None) -> None:
+def test_a_failure_says_which_call_and_restores_threads(two_threads: None) -> None:
     a, b, y = random(M, K), random(K, N), np.zeros((M, N), np.float32)
     broken = product(2)
     primitive, _, arguments = broken.executions[-1]

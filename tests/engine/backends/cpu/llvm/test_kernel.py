@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -37,36 +34,13 @@ from rushlight.engine.ir.loops import (
 )
 from rushlight.engine.ir.plan import Constant
 from rushlight.engine.ir.scalar import Expr, cast, const, function, loop_value, number, where
-from tests.engine.backends.cpu.llvm.interpret import Interpreter, Native
+from tests.engine.backends.cpu.llvm.interpret import Native, both, flat
 
 random = np.random.default_rng(11)
 
 
-def both(
-    kernel: Kernel, arrays: list[np.ndarray], numbers: list[Any] | None = None,
-    tolerance: float = 0.0, count: int = 1,
-) -> list[np.ndarray]:  # fmt: skip
-    """Run a kernel natively and interpreted, compare all arrays, give the native ones."""
-    native = [a.copy() for a in arrays]
-    wanted = [a.copy() for a in arrays]
-    Native(kernel, native, numbers or [], threads=count)()
-    Interpreter(kernel, wanted, [x.value if isinstance(x, Constant) else x for x in numbers or []])
-    for found, want in zip(native, wanted, strict=True):
-        if tolerance:
-            np.testing.assert_allclose(
-                found.astype(np.float64), want.astype(np.float64), tolerance, tolerance
-            )
-        else:
-            np.testing.assert_array_equal(found, want)
-    return native
-
-
 def row(loop: Loop, inner: Loop, width: int) -> Index:
     return at((width, 1), (loop, inner))
-
-
-def flat(loop: Loop) -> Index:
-    return Index(0, ((loop, 1),))
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 15, 16, 17, 100])
@@ -295,15 +269,6 @@ def test_kernels_without_loops_or_arguments() -> None:
 
 
 # threads ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    """At least two threads, whatever the machine has."""
-    before = threads.limit()
-    threads.set_limit(max(2, before))
-    yield
-    threads.set_limit(before)
 
 
 @pytest.mark.parametrize("size", [2, 3, 63, 64, 65, 1000, 4097])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rushlight.engine.core.dtype import dtype, float32, float64
-from rushlight.engine.ir.loops import Buffer, Index, Loop, load
+from rushlight.engine.ir.loops import Buffer, Loop, load
 from rushlight.engine.ir.scalar import function
-from tests.engine.backends.cpu.llvm.interpret import UNARY, Native, elementwise, ulps
+from tests.engine.backends.cpu.llvm.interpret import UNARY, Native, elementwise, flat, ulps
 
 #: Units in the last place that float32 results may be off, over all of float32.
 LIMITS_32 = {
@@ -48,10 +48,9 @@ SPECIAL = [
 def run(name: str, kind: dtype, *arrays: np.ndarray) -> np.ndarray:
     """A function of arrays of one type."""
     loop = Loop(arrays[0].size)
-    index = Index(0, ((loop, 1),))
     buffers = [Buffer(kind) for _ in arrays]
     out = np.zeros_like(arrays[0])
-    expr = function(name, *(load(b, index) for b in buffers))
+    expr = function(name, *(load(b, flat(loop)) for b in buffers))
     Native(elementwise(expr, buffers, Buffer(kind), loop), [*arrays, out])()
     return out
 

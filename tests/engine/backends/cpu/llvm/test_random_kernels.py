@@ -11,7 +11,6 @@ from random import Random
 import numpy as np
 import pytest
 
-from rushlight.engine.backends.cpu import threads
 from rushlight.engine.core.dtype import (
     BOOL,
     FLOATING,
@@ -52,7 +51,7 @@ from rushlight.engine.ir.scalar import (
     number,
     where,
 )
-from tests.engine.backends.cpu.llvm.interpret import Interpreter, Native
+from tests.engine.backends.cpu.llvm.interpret import both
 
 KINDS = [bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64]
 COMPUTED = [bool_, uint8, int8, int16, int32, int64, float32, float64]
@@ -181,17 +180,8 @@ class Maker:
 
 
 @pytest.mark.parametrize("batch", range(12))
-def test_random_kernels(batch: int) -> None:
-    before = threads.limit()
-    threads.set_limit(2)
-    try:
-        for seed in range(batch * 12, batch * 12 + 12):
-            maker = Maker(seed)
-            kernel, arrays = maker.kernel(), maker.arrays()
-            native, wanted = ([a.copy() for a in arrays] for _ in range(2))
-            Native(kernel, native, [3.0], threads=1 + seed % 2)()
-            Interpreter(kernel, wanted, [3.0])
-            for found, want in zip(native, wanted, strict=True):
-                np.testing.assert_array_equal(found, want, f"seed {seed}\n{kernel}")
-    finally:
-        threads.set_limit(before)
+def test_random_kernels(two_threads: None, batch: int) -> None:
+    for seed in range(batch * 12, batch * 12 + 12):
+        maker = Maker(seed)
+        kernel = maker.kernel()
+        both(kernel, maker.arrays(), [3.0], count=1 + seed % 2, note=f"seed {seed}\n{kernel}")

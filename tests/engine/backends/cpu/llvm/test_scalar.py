@@ -25,9 +25,16 @@ from rushlight.engine.core.dtype import (
     uint32,
 )
 from rushlight.engine.ir import scalar
-from rushlight.engine.ir.loops import Buffer, Index, Loop, load
+from rushlight.engine.ir.loops import Buffer, Loop, load
 from rushlight.engine.ir.scalar import Expr, bits, cast, const, function, where
-from tests.engine.backends.cpu.llvm.interpret import BINARY, UNARY, Native, converted, elementwise
+from tests.engine.backends.cpu.llvm.interpret import (
+    BINARY,
+    UNARY,
+    Native,
+    converted,
+    elementwise,
+    flat,
+)
 
 INTEGERS = [uint8, int8, int16, int32, int64]
 FLOATS = [float32, float64]
@@ -71,9 +78,8 @@ def compute(make: Any, kinds: list[dtype], arrays: list[np.ndarray], result: dty
     """``make(elements)`` for all elements, natively."""
     loop = Loop(arrays[0].size)
     buffers = [Buffer(kind, f"x{k}") for k, kind in enumerate(kinds)]
-    index = Index(0, ((loop, 1),))
     out = Buffer(result, "out")
-    expr = make(*(load(b, index) for b in buffers))
+    expr = make(*(load(b, flat(loop)) for b in buffers))
     made = np.zeros(arrays[0].size, result.numpy)
     Native(elementwise(expr, buffers, out, loop), [*arrays, made])()
     return made

@@ -25,21 +25,16 @@ from rushlight.engine.ir.loops import (
 )
 from rushlight.engine.ir.plan import KernelCall, Place, Plan
 from rushlight.engine.ir.scalar import Expr, cast, const, function, maximum, number, where
+from tests.engine.backends.cpu.llvm.interpret import elementwise, flat
 
 N = 4096
-
-
-def flat(loop: Loop) -> Index:
-    return Index(0, ((loop, 1),))
 
 
 def pointwise(body: Callable[..., Expr], *kinds: dtype) -> Kernel:
     """``out[i] = body(x[i], ...)``; the last type is that of the result."""
     buffers, i = [Buffer(kind) for kind in kinds], Loop(N)
     value = body(*(load(b, flat(i)) for b in buffers[:-1]))
-    return Kernel(
-        "k", buffers, [buffers[-1]], [], [For(i, [Store(buffers[-1], flat(i), value)], True)]
-    )
+    return elementwise(value, buffers[:-1], buffers[-1], i)
 
 
 def relu() -> Kernel:
