@@ -99,8 +99,8 @@ globals().update(_namespace("torch"))
 
 #: Parts that are imported when they are first used.
 _LAZY = (
-    "backends", "compiler", "debug", "fft", "linalg", "nn", "optim", "profiler", "special",
-    "utils", "vision",
+    "backends", "compiler", "debug", "distributed", "fft", "jit", "linalg", "nn", "optim",
+    "profiler", "special", "utils", "version", "vision",
 )  # fmt: skip
 
 #: Functions of such parts that ``torch`` itself has too.

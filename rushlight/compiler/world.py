@@ -305,8 +305,12 @@ def _attributes(found: Any) -> dict[str, Any]:
     return attributes if isinstance(attributes, dict) else {}
 
 
+#: First words of the modules that rushlight's classes name; under `rushlight run`, PyTorch's.
+_LIBRARY = ("rushlight", "torch", "torchvision", "pytorch_lightning")
+
+
 def _of_library(found: Any) -> bool:
-    return type(found).__module__.startswith("rushlight.")
+    return type(found).__module__.partition(".")[0] in _LIBRARY
 
 
 def _entries_like(

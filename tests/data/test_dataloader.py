@@ -98,13 +98,6 @@ def test_an_error_of_the_data_set_comes_through() -> None:
     assert next(batches).item() == 3
 
 
-def test_workers_are_not_there_yet_and_it_says_so() -> None:
-    with pytest.warns(UserWarning, match="num_workers=2"):
-        loader = DataLoader(range(4), batch_size=2, num_workers=2)
-    assert [b.tolist() for b in loader] == [[0, 1], [2, 3]]
-    assert loader.num_workers == 2
-
-
 def test_no_worker_in_the_own_process() -> None:
     class Stream(IterableDataset):
         def __iter__(self) -> Any:

@@ -34,6 +34,8 @@ MENDED = {
     "w.grad = None",
     "a parameter looked at between updates": "(w * u.sum()).sum().backward()\noptimizer.step()\n"
     "look(w.detach())\noptimizer.zero_grad()",
+    "a state carried on by numbers": "s = v * 1 if step == 0 else s\ns.lerp_(w, 0.3)\n"
+    "s.lerp_(w, 0.6)\n((s**2).sum() * 0.1).backward()\nlook(s, w.grad)\nw.grad = None",
 }
 
 SETTING = """

@@ -36,9 +36,3 @@ OWN_SIZES: Final = 2
 
 #: Recorded operations that a program must have to be compiled: a shorter one has nothing to fuse.
 LEAST_NODES: Final = 3
-
-#: Microseconds after its work for which a team looks for more before it sleeps, and microseconds of
-#: work from which a team that is awake is worth while. MLP 64x1000x100x10: the update of the
-#: weights after their gradient takes 6 µs on one thread, 4 on two.
-AWAKE: Final = 30.0
-AWAKE_PAYS: Final = 8.0

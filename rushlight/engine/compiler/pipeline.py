@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from rushlight.engine.backends.cpu import threads
 from rushlight.engine.backends.cpu.onednn_prepared import aligned
 from rushlight.engine.backends.cpu.primitives import primitive_for
 from rushlight.engine.compiler import layout, simplify
@@ -26,7 +27,6 @@ from rushlight.engine.compiler.group import Group
 from rushlight.engine.compiler.lower import Lowered, lower
 from rushlight.engine.compiler.memory import Arena, choose_reuse, last_uses
 from rushlight.engine.compiler.share import share_kernels
-from rushlight.engine.compiler.teams import choose_threads
 from rushlight.engine.core import log
 from rushlight.engine.core.config import config
 from rushlight.engine.core.dtype import float64
@@ -94,7 +94,9 @@ def compile_program(program: Program, varying: bool = False) -> Plan:
     units = Units(graph, classes)
     plan = _Planner(graph, classes, units).plan()
     plan.varying = varying
-    choose_threads(plan)
+    for call in plan.calls:
+        if isinstance(call, KernelCall):
+            call.threads = threads.choose(threads.cost(call.kernel.operations, call.kernel.moved))
     if "share" not in config.passes_off:
         share_kernels(plan)
     if log.enabled("fusion"):
@@ -296,6 +298,7 @@ class _Planner:
 
     def _contraction(self, position: int, unit: CallUnit) -> None:
         made = self.classes.contractions[unit.node]
+        made.kernel.name += str(position)  # unique in the program
         places = []
         for number in made.inputs:
             value = unit.node.inputs[number]

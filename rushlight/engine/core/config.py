@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 
@@ -100,6 +100,29 @@ def read_environment(environment: dict[str, str] | None = None) -> Config:
             + ", ".join(n for n in _VARIABLES if n.startswith("RUSHLIGHT_"))
         )
     return config
+
+
+#: What launchers tell a process about its place among the others; names are torchrun's and MPI's.
+LAUNCH_VARIABLES = (
+    "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR",
+    "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RUN_ID", "PMI_FD", "PMI_RANK",
+    "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "OMP_NUM_THREADS", "RUSHLIGHT_NUM_THREADS",
+)  # fmt: skip
+
+
+def launch_variables() -> dict[str, str]:
+    """Those of ``LAUNCH_VARIABLES`` that are set now: programs may set them while they run."""
+    return {name: os.environ[name] for name in LAUNCH_VARIABLES if name in os.environ}
+
+
+def export(variables: Mapping[str, str]) -> None:
+    """Set variables for libraries that are loaded later and for child processes."""
+    os.environ.update(variables)
+
+
+def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment with these changes, for a child process."""
+    return {**os.environ, **changes}
 
 
 def describe() -> list[tuple[str, object]]:

@@ -130,7 +130,7 @@ class Reduce:
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Axis:
     """An axis of a contraction.
 

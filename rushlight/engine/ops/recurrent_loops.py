@@ -29,7 +29,9 @@ from rushlight.engine.ir.op import Spec
 from rushlight.engine.ir.scalar import Expr, const, function, loop_value, where
 
 #: Samples and hidden sizes up to which the loops are used. In microseconds on one core of a Zen 5
-#: processor, forward and backward over 17 steps, loops / NumPy: 1 sample of 64: 41 / 196.
+#: processor, an LSTM forward and backward over 16 steps, loops / products step by step: 1 sample of
+#: 64: 34 / 250; 4 of 64: 130 / 390; 1 of 256: 510 / 800; 4 of 256: 1900 / 2900; but forward alone,
+#: 8 of 64: 253 / 208.
 SAMPLES: Final = 4
 SIZE: Final = 256
 

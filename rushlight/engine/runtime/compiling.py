@@ -30,15 +30,16 @@ class Compilation:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._varying = _shapes.like(program) > choices.OWN_SIZES
-        self._before, _shapes.latest = _shapes.latest, self
         self._result: CompiledProgram | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="rushlight-compile", daemon=True)
+        self._before = _shapes.latest
         self._thread.start()
+        _shapes.latest = self._thread
 
     def _work(self) -> None:
         if self._before is not None:
-            self._before._thread.join()
+            self._before.join()
             self._before = None
         try:
             plan = compile_program(self._program, self._varying)
@@ -65,14 +66,14 @@ class Shapes:
     """In how many sizes programs have come that do the same otherwise.
 
     Attributes:
-        latest: the compilation that has begun last.
+        latest: the thread of the compilation that has begun last.
     """
 
     #: Programs remembered.
     MOST = 1024
 
     def __init__(self) -> None:
-        self.latest: Compilation | None = None
+        self.latest: threading.Thread | None = None
         self._counts: dict[Any, int] = {}
 
     def add(self, program: Program) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rushlight.engine.core.dtype import COMPLEX, FLOATING
@@ -13,6 +13,9 @@ from rushlight.engine.trace.differentiate import Backward
 from rushlight.engine.trace.learning import learner
 from rushlight.engine.trace.recorder import wrap
 from rushlight.engine.trace.replay import replay
+
+#: Called whenever a pass into the leaves' ``grad`` has been recorded (see ``HookHandle``).
+after_backward: dict[int, Callable[[], None]] = {}
 
 
 def as_tuple(x: Any) -> tuple[Any, ...]:
@@ -84,6 +87,15 @@ def backward(
     >>> x.grad
     tensor([4.])
     """
+    _record(tensors, grad_tensors, retain_graph, create_graph, inputs)
+    for call in list(after_backward.values()):
+        call()
+
+
+def _record(
+    tensors: Any, grad_tensors: Any, retain_graph: bool | None, create_graph: bool, inputs: Any
+) -> None:
+    """Record the pass, from a memo if there is one."""
     retain = bool(create_graph if retain_graph is None else retain_graph)
     watcher = None
     if grad_tensors is None and inputs is None and not create_graph:

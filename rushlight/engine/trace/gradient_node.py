@@ -152,8 +152,12 @@ class GradNode:
         return len(self.spec.outs)
 
     def release(self) -> None:
-        """Forget the saved values."""
-        self.saved = None
+        """Forget the saved values; a node that has saved no tensor can be passed again."""
+        saved = self.saved
+        # what PyTorch has as a tensor: a number counts as a factor (x * 2), not as a weight
+        two = len(self.edges) == 2
+        if saved and any(x is not None and (two or not x.meta.weak) for x in saved):
+            self.saved = None
 
     def unpack(self, slot: int, edge: Any, wrap: Callable[..., TensorBase]) -> TensorBase | None:
         """Saved value ``slot`` as a tensor that leads back into the graph by ``edge``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight._creation import empty, ones, tensor, zeros
-from rushlight.autograd.grad_mode import no_grad
 from rushlight.engine.core.dtype import int64
 from rushlight.nn import functional as F, init
 from rushlight.nn.modules.lazy import LazyModuleMixin
@@ -154,57 +153,6 @@ class BatchNorm3d(_BatchNorm):
     """
 
     _dims = (5,)
-
-
-class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation over the batches of all processes of a group.
-
-    In a single process it is ``BatchNorm``. Arguments as for ``BatchNorm1d``, and
-    ``process_group``: the group whose batches count.
-    """
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        process_group: Any = None,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
-        )
-        self.process_group = process_group
-
-    def _check_input_dim(self, input: Any) -> None:
-        if input.dim() < 2:
-            raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
-        if input.size(1) == 0:
-            raise ValueError("SyncBatchNorm number of input channels should be non-zero")
-
-    @classmethod
-    def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:
-        """``module`` with every batch norm in it replaced by this one."""
-        made = module
-        if isinstance(module, _BatchNorm):
-            made = SyncBatchNorm(
-                module.num_features, module.eps, module.momentum, module.affine,
-                module.track_running_stats, process_group, bias=module.bias is not None,
-            )  # fmt: skip
-            if module.affine:
-                with no_grad():
-                    made.weight, made.bias = module.weight, module.bias
-            made.running_mean, made.running_var = module.running_mean, module.running_var
-            made.num_batches_tracked = module.num_batches_tracked
-            made.training = module.training
-        for name, child in module.named_children():
-            made.add_module(name, cls.convert_sync_batchnorm(child, process_group))
-        return made
 
 
 class _LazyNormBase(LazyModuleMixin, _NormBase):

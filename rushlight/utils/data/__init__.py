@@ -1,11 +1,10 @@
 """Datasets, samplers and loaders: ``torch.utils.data``."""
 
-from rushlight.utils.data._collate import (
-    default_collate as default_collate,
-    default_convert as default_convert,
-)
+from rushlight.utils.data._utils.fetch import _DatasetKind as _DatasetKind
 from rushlight.utils.data.dataloader import (
     DataLoader as DataLoader,
+    default_collate as default_collate,
+    default_convert as default_convert,
     get_worker_info as get_worker_info,
 )
 from rushlight.utils.data.dataset import (

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
-from rushlight._random import random_seed
-from rushlight.engine.runtime.executor import flush
-from rushlight.utils.data._collate import default_collate, default_convert
+from rushlight.utils.data._iterators import (
+    _BaseDataLoaderIter,
+    _SingleProcessDataLoaderIter,
+)
+from rushlight.utils.data._processes import _MultiProcessingDataLoaderIter
+from rushlight.utils.data._utils.collate import (
+    default_collate as default_collate,
+    default_convert as default_convert,
+)
+from rushlight.utils.data._utils.fetch import _DatasetKind
+from rushlight.utils.data._utils.worker import get_worker_info as get_worker_info
 from rushlight.utils.data.dataset import Dataset, IterableDataset
 from rushlight.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
@@ -28,19 +39,7 @@ _FIXED = (
 )  # fmt: skip
 
 
-def get_worker_info() -> Any:
-    """What a worker process knows about itself: ``None``, as samples are loaded in this process.
-
-    See https://pytorch.org/docs/stable/data.html#torch.utils.data.get_worker_info.
-
-    >>> from rushlight.utils.data import get_worker_info
-    >>> get_worker_info() is None
-    True
-    """
-    return None
-
-
-class _Endless(Sampler[None]):
+class _InfiniteConstantSampler(Sampler[None]):
     """Stands where an iterable dataset needs no sample numbers."""
 
     def __iter__(self) -> Iterator[None]:
@@ -49,7 +48,7 @@ class _Endless(Sampler[None]):
 
 
 class DataLoader(Generic[T_co]):
-    """Batches of a dataset, shuffled or not.
+    """Batches of a dataset, shuffled or not, made here or by worker processes.
 
     Args:
         dataset: samples by number, or an ``IterableDataset``.
@@ -59,8 +58,20 @@ class DataLoader(Generic[T_co]):
         batch_sampler: lists of sample numbers instead of the four before.
         num_workers: processes that load ahead; 0 loads in this process.
         collate_fn: how samples become a batch, ``default_collate`` by default.
+        pin_memory: hand out batches in page-locked memory, where there is an accelerator.
         drop_last: leave out a last batch that is not full.
-        generator: source of random numbers of the shuffling.
+        timeout: seconds that workers have for a batch; 0 waits as long as it takes.
+        worker_init_fn: called in every worker with its number, before it loads.
+        multiprocessing_context: how workers are started: ``"fork"``, ``"spawn"``,
+            ``"forkserver"`` or a context of ``multiprocessing``.
+        generator: source of random numbers of the shuffling and of the workers' seeds.
+        prefetch_factor: batches that every worker makes ahead, 2 by default.
+        persistent_workers: keep the workers for the next epoch.
+        pin_memory_device: deprecated; the current accelerator is used.
+        in_order: ``False`` hands out whichever batch is ready first.
+
+    Raises:
+        ValueError: options that exclude each other, or make no sense.
 
     See https://pytorch.org/docs/stable/data.html#torch.utils.data.DataLoader.
 
@@ -70,6 +81,8 @@ class DataLoader(Generic[T_co]):
     """
 
     _fixed = False
+    _iterator: _BaseDataLoaderIter | None = None
+    _IterableDataset_len_called: int | None = None
 
     def __init__(
         self,
@@ -93,6 +106,8 @@ class DataLoader(Generic[T_co]):
         in_order: bool = True,
     ) -> None:
         _check_numbers(num_workers, timeout, prefetch_factor, persistent_workers)
+        if num_workers > 0 and prefetch_factor is None:
+            prefetch_factor = 2
         self.dataset = dataset
         self.num_workers = num_workers
         self.prefetch_factor = prefetch_factor
@@ -104,9 +119,26 @@ class DataLoader(Generic[T_co]):
         self.generator = generator
         self.persistent_workers = persistent_workers
         self.in_order = in_order
-        self._iterable = isinstance(dataset, IterableDataset)
+        self._choose_order(batch_size, shuffle, sampler, batch_sampler, drop_last)
+        self.collate_fn = collate_fn or (
+            default_collate if self._auto_collation else default_convert
+        )
+        self._fixed = True
+        self.check_worker_number_rationality()
+
+    def _choose_order(
+        self,
+        batch_size: int | None,
+        shuffle: bool | None,
+        sampler: Any,
+        batch_sampler: Any,
+        drop_last: bool,
+    ) -> None:
+        """Check what was said of the order of samples, and fill in what was not."""
+        iterable = isinstance(self.dataset, IterableDataset)
+        self._dataset_kind = _DatasetKind.Iterable if iterable else _DatasetKind.Map
         shuffle = bool(shuffle)
-        if self._iterable:
+        if iterable:
             _check_iterable(shuffle, sampler, batch_sampler)
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
@@ -124,9 +156,13 @@ class DataLoader(Generic[T_co]):
         self.drop_last = drop_last
         self.sampler = sampler
         self.batch_sampler = batch_sampler
-        self._batched = batch_sampler is not None
-        self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
-        self._fixed = True
+
+    def _default_sampler(self, shuffle: bool) -> Any:
+        if self._dataset_kind == _DatasetKind.Iterable:
+            return _InfiniteConstantSampler()
+        if shuffle:
+            return RandomSampler(self.dataset, generator=self.generator)  # type: ignore[arg-type]
+        return SequentialSampler(self.dataset)  # type: ignore[arg-type]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._fixed and name in _FIXED:
@@ -135,80 +171,84 @@ class DataLoader(Generic[T_co]):
             )
         super().__setattr__(name, value)
 
-    def _default_sampler(self, shuffle: bool) -> Any:
-        if self._iterable:
-            return _Endless()
-        if shuffle:
-            return RandomSampler(self.dataset, generator=self.generator)  # type: ignore[arg-type]
-        return SequentialSampler(self.dataset)  # type: ignore[arg-type]
+    @property
+    def multiprocessing_context(self) -> Any:
+        """How worker processes are started; ``None`` leaves it to the system."""
+        return self._context
 
-    def __iter__(self) -> _Iterator:
-        return _Iterator(self)
+    @multiprocessing_context.setter
+    def multiprocessing_context(self, wanted: Any) -> None:
+        self._context = None if wanted is None else _context(wanted, self.num_workers)
+
+    @property
+    def _auto_collation(self) -> bool:
+        return self.batch_sampler is not None
+
+    @property
+    def _index_sampler(self) -> Any:
+        return self.batch_sampler if self._auto_collation else self.sampler
+
+    def _get_iterator(self) -> _BaseDataLoaderIter:
+        if self.num_workers == 0:
+            return _SingleProcessDataLoaderIter(self)
+        self.check_worker_number_rationality()
+        return _MultiProcessingDataLoaderIter(self)
+
+    def __iter__(self) -> _BaseDataLoaderIter:
+        if not self.persistent_workers or self.num_workers == 0:
+            return self._get_iterator()
+        kept = self._iterator
+        if isinstance(kept, _MultiProcessingDataLoaderIter) and not kept._shutdown:
+            kept._reset(self)
+            return kept
+        self._iterator = self._get_iterator()
+        return self._iterator
 
     def __len__(self) -> int:
-        if not self._iterable:
-            return len(self.batch_sampler if self._batched else self.sampler)
-        count = len(self.dataset)  # type: ignore[arg-type]
+        if self._dataset_kind == _DatasetKind.Map:
+            return len(self._index_sampler)
+        count = self._IterableDataset_len_called = len(self.dataset)  # type: ignore[arg-type]
         if self.batch_size is None:
             return count
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
+    def check_worker_number_rationality(self) -> None:
+        """Warn of more workers than there are processors."""
+        affinity = hasattr(os, "sched_getaffinity")
+        processors = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
+        if self.num_workers > processors:
+            blind = "" if affinity else " (`cpuset` is not taken into account)"
+            warnings.warn(
+                f"This DataLoader will create {self.num_workers} worker processes in total. Our "
+                f"suggested max number of worker in current system is {processors}{blind}, which "
+                "is smaller than what this DataLoader is going to create. Please be aware that "
+                "excessive worker creation might get DataLoader running slow or even freeze, lower "
+                "the worker number to avoid potential slowness/freeze if necessary.",
+                stacklevel=3,
+            )
 
-class _Iterator:
-    """One pass over the batches, in this process."""
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self._loader = loader
-        # PyTorch draws a seed for workers at every pass, whether there are any or not
-        self._base_seed = random_seed(loader.generator)
-        self._order = iter(loader.batch_sampler if loader._batched else loader.sampler)
-        self._samples = iter(loader.dataset) if loader._iterable else None
-        self._exhausted = False
-
-    def __iter__(self) -> _Iterator:
-        return self
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __next__(self) -> Any:
-        # what the last batch recorded and somebody still holds is computed now, and what nobody
-        # holds is forgotten, so that a loop whose results are not read does not grow
-        flush("next batch")
-        return self._fetch(next(self._order))
-
-    def next(self) -> Any:
-        """The next batch (the old spelling of ``next(iterator)``)."""
-        return self.__next__()
-
-    def _fetch(self, numbers: Any) -> Any:
-        loader = self._loader
-        if self._samples is not None:
-            return self._fetch_stream(numbers)
-        dataset: Any = loader.dataset
-        if not loader._batched:
-            return loader.collate_fn(dataset[numbers])
-        several = getattr(dataset, "__getitems__", None)
-        samples = several(numbers) if several else [dataset[i] for i in numbers]
-        return loader.collate_fn(samples)
-
-    def _fetch_stream(self, numbers: Any) -> Any:
-        loader = self._loader
-        assert self._samples is not None
-        if not loader._batched:
-            return loader.collate_fn(next(self._samples))
-        if self._exhausted:
-            raise StopIteration
-        samples = []
-        for _ in numbers:
-            try:
-                samples.append(next(self._samples))
-            except StopIteration:
-                self._exhausted = True
-                break
-        if not samples or (loader.drop_last and len(samples) < len(numbers)):
-            raise StopIteration
-        return loader.collate_fn(samples)
+def _context(wanted: Any, num_workers: int) -> BaseContext:
+    """The context of ``multiprocessing`` that an option names."""
+    if num_workers <= 0:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading (num_workers > "
+            f"0), but got num_workers={num_workers}"
+        )
+    if isinstance(wanted, str):
+        methods = multiprocessing.get_all_start_methods()
+        if wanted not in methods:
+            raise ValueError(
+                "multiprocessing_context option should specify a valid start method in "
+                f"{methods!r}, but got multiprocessing_context={wanted!r}"
+            )
+        return multiprocessing.get_context(wanted)
+    if not isinstance(wanted, BaseContext):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string "
+            f"specifying the start method, but got multiprocessing_context={wanted}"
+        )
+    return wanted
 
 
 def _check_numbers(
@@ -226,15 +266,10 @@ def _check_numbers(
             "prefetch_factor option could only be specified in multiprocessing. let num_workers > "
             "0 to enable multiprocessing, otherwise set prefetch_factor to None."
         )
+    if prefetch_factor is not None and prefetch_factor < 0:
+        raise ValueError("prefetch_factor option should be non-negative")
     if persistent and num_workers == 0:
         raise ValueError("persistent_workers option needs num_workers > 0")
-    if num_workers > 0:
-        warnings.warn(
-            f"DataLoader: num_workers={num_workers}: samples are loaded in this process, in the "
-            "same order and with the same random numbers as without workers.",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def _check_iterable(shuffle: bool, sampler: Any, batch_sampler: Any) -> None:

@@ -87,63 +87,62 @@ def _joined(parts: Sequence[Index]) -> Index:
 
 
 class _Builder:
-    """Makes the kernel of one contraction, loops outermost first.
+    """Makes the kernel of one contraction; loops over tiles are told outermost first.
 
-    Args:
-        arrays: first factor, second factor, result.
-        order: which input of the operator the factors are; then that of the start, if any.
+    Attributes:
+        kept, summed, lanes: the axes, as in `Contract`.
     """
 
     def __init__(self) -> None:
-        self.walks: list[_Walk] = []
         self.kept: list[Axis] = []
         self.summed: list[Axis] = []
-        self.start_steps: list[int] = []
-        self.start_walks: list[tuple[_Walk, int]] = []
+        self.lanes = Axis(1, (1, 1, 0))
+        self._walks: list[_Walk] = []
+        self._start_steps: list[int] = []
+        self._start_walks: list[tuple[_Walk, int]] = []
 
     def keep(self, size: int, tile: int, steps: Steps, start: int = 0) -> None:
         """An axis of the result, in tiles; ``start``: its step in what the sums begin with."""
         tile = min(tile, size)
         walk = _Walk(size, tile, steps)
-        self.walks.append(walk)
+        self._walks.append(walk)
         if start:
-            self.start_walks.append((walk, start))
+            self._start_walks.append((walk, start))
         if tile > 1:
             self.kept.append(Axis(tile, steps))
-            self.start_steps.append(start)
+            self._start_steps.append(start)
 
     def turn(self) -> None:
         """Let the axes of a tile be walked the other way round than the tiles."""
         self.kept.reverse()
-        self.start_steps.reverse()
+        self._start_steps.reverse()
 
     def along(self, size: int, tile: int, steps: Steps) -> None:
         """The axis of the result along which vectors lie."""
         tile = min(tile, size)
-        self.walks.append(_Walk(size, tile, steps))
+        self._walks.append(_Walk(size, tile, steps))
         self.lanes = Axis(tile, steps)
 
     def kernel(self, name: str, start: bool, work: tuple[float, float]) -> Kernel:
         """The kernel; the buffers are the factors, the start if there is one, the result."""
         first, second, result = [Buffer(float32, f"b{k}") for k in range(3)]
-        places = [_joined([walk.index(k) for walk in self.walks]) for k in range(3)]
+        places = [_joined([walk.index(k) for walk in self._walks]) for k in range(3)]
         begin: Any = None
         buffers = [first, second]
         if start:
             bias = Buffer(float32, "start")
             buffers.append(bias)
-            index = _joined([walk.shifted(step) for walk, step in self.start_walks])
-            begin = bias, index, tuple(self.start_steps)
+            index = _joined([walk.shifted(step) for walk, step in self._start_walks])
+            begin = bias, index, tuple(self._start_steps)
         body: list[Any] = [
             Contract(
                 (first, places[0]), (second, places[1]), (result, places[2]),
                 self.kept, self.summed, self.lanes, begin,
             )
         ]  # fmt: skip
-        outermost = True
-        loops = [walk.loop for walk in self.walks if walk.loop is not None]
+        loops = [walk.loop for walk in self._walks if walk.loop is not None]
         for loop in reversed(loops):
-            body = [For(loop, body, loop is loops[0] and outermost)]
+            body = [For(loop, body, parallel=loop is loops[0])]
         return Kernel(name, [*buffers, result], [result], [], body, *work)
 
 
@@ -353,7 +352,7 @@ def _forward(
     made.along(width, width, (1, 0, 1))
     made.summed = [
         Axis(taken, (rows * columns, down * across, 0)), Axis(down, (columns, across, 0)),
-        Axis(across, (1, 1, 0), True),
+        Axis(across, (1, 1, 0)),
     ]  # fmt: skip
     numbers = (0, 1) if bias is None else (0, 1, 2)
     work = _work_of(spec.out.shape, w.shape)
@@ -375,6 +374,8 @@ def _weight_gradient(
     down, across = shape[2:]
     least = 0.75 if taken <= 3 else 1.2
     if not _lanes_pay(width, channels, least) or x.numel + g.numel > MOST_PIXELS:
+        return None
+    if count * height * ceil(width / vector_width()) > LONGEST_SUM:
         return None
     tile, right = _best_tile(channels, across, (8, 8), 0.0)
     window = taken * down * across

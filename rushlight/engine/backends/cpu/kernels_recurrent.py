@@ -1,24 +1,24 @@
-"""Recurrent layers whose steps are products that oneDNN does faster than NumPy."""
+"""Recurrent layers whose steps are products too large for NumPy on one thread."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from rushlight.engine.backends.cpu import onednn
-from rushlight.engine.backends.cpu.onednn_matmul import prepare_matmul
+from rushlight.engine.backends.cpu.onednn_matmul import NUMPY_PRODUCT, prepare_matmul
 from rushlight.engine.core.dtype import float32
 from rushlight.engine.ir.op import Spec, register_kernel
 from rushlight.engine.ops import recurrent_sequence as sequence
 
 Kernel = Callable[..., Any]
 
-#: Multiplications of one step from which it is a library's: below, NumPy computes it on one thread
-#: as fast. In milliseconds on two cores of a Zen 5 processor, an LSTM of 256 over 64 steps of 32
-#: samples, forward / backward: 4.6 / 6.2, with NumPy's products 8.0 / 9.6.
-LEAST = 1048576
+#: Multiplications of one step beyond which it is left to `prepare_matmul`: up to there NumPy uses
+#: one thread. In microseconds on one core of a Zen 5 processor, the product of 32 samples of an
+#: LSTM of 256: 90, NumPy's 159; beside a busy neighbour, 16 steps of 2 samples: 800, NumPy's 6000.
+LEAST: Final = NUMPY_PRODUCT
 
 _SINGLE = np.dtype(np.float32)
 
@@ -29,7 +29,7 @@ def _product(spec: Spec, weight: int, transposed: bool) -> Kernel | None:
     if rows is None or states is None or not onednn.available():
         return None
     (width, size), batch = rows.shape, states.shape[0]
-    if spec.out.dtype is not float32 or batch * width * size < LEAST or not spec.out.numel:
+    if spec.out.dtype is not float32 or batch * width * size <= LEAST or not spec.out.numel:
         return None
     inner, strides = (size, (1, size)) if transposed else (width, (size, 1))
     shape = (size, width) if transposed else (width, size)

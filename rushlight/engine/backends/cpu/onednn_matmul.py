@@ -113,8 +113,9 @@ NUMPY_PRODUCT, NUMPY_VECTOR = 262144, 9216
 
 #: Multiplications up to which NumPy serves it in slices that each stay on one thread: programs
 #: whose sizes vary meet many such products, and a slice costs 3 µs (17×64×256: 8 µs in two
-#: slices, oneDNN 6 µs, its primitive 250 to 600 µs).
-NUMPY_SLICED = 1048576
+#: slices, oneDNN 6 µs, its primitive 250 to 600 µs). Not for fewer rows or columns than that: NumPy
+#: copies the whole other factor for them (2×256×1024: 57 µs, oneDNN 15).
+NUMPY_SLICED, NUMPY_ROWS = 1048576, 16
 
 
 def _small(m: int, n: int, k: int) -> bool:
@@ -297,8 +298,8 @@ def prepare_matmul(
     m, k, n = a_shape[-2], a_shape[-1], b_shape[-1]
     if ndim == 2 and kind == np.float32 and _small(m, n, k):
         return _numpy_matmul()
-    sliced = ndim == 2 and kind == np.float32 and min(m, n) > 1 and m * n * k <= NUMPY_SLICED
-    if sliced and min(m, n) * k <= NUMPY_PRODUCT:
+    sliced = ndim == 2 and kind == np.float32 and m * n * k <= NUMPY_SLICED
+    if sliced and min(m, n) >= NUMPY_ROWS and min(m, n) * k <= NUMPY_PRODUCT:
         return _sliced_matmul(m, n, k)
     batch = np.broadcast_shapes(tuple(a_shape[:-2]), tuple(b_shape[:-2]))
     shape = (*batch, m, n)

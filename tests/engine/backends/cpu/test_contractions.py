@@ -9,6 +9,7 @@ import pytest
 
 from rushlight.engine.backends.cpu import contractions
 from rushlight.engine.backends.cpu.contractions import contraction_for
+from rushlight.engine.backends.cpu.llvm import kernel
 from rushlight.engine.backends.cpu.llvm.code import NativeCode
 from rushlight.engine.backends.cpu.onednn_prepared import address
 from rushlight.engine.core.dtype import float32, float64
@@ -61,7 +62,8 @@ def check(spec: Spec, count: int = 1) -> None:
         spec.attrs, make_meta(spec.out.shape, float64),
     )  # fmt: skip
     exact = exact_spec.kernel(*[None if a is None else a.astype(np.float64) for a in arrays])
-    np.testing.assert_allclose(run(spec, arrays, count), exact, rtol=1e-4, atol=2e-5)
+    atol = 4e-6 * float(np.abs(exact).max())
+    np.testing.assert_allclose(run(spec, arrays, count), exact, rtol=1e-5, atol=atol)
 
 
 SIZES = [
@@ -70,6 +72,16 @@ SIZES = [
 ]  # fmt: skip
 
 
+@pytest.fixture(params=[4, 8, 16])
+def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Vectors of this many elements, whatever the processor has."""
+    elements: int = request.param
+    for module in (contractions, kernel):
+        monkeypatch.setattr(module, "vector_width", lambda: elements)
+    return elements
+
+
+@pytest.mark.usefixtures("width")
 @pytest.mark.parametrize(("m", "n", "k"), SIZES)
 def test_products(m: int, n: int, k: int) -> None:
     check(spec_of("linear_", [(n,), (m, k), (n, k)]))
@@ -104,7 +116,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("count", "taken", "channels", "size", "window"), IMAGES)
-@pytest.mark.usefixtures("always")
+@pytest.mark.usefixtures("always", "width")
 def test_convolutions(count: int, taken: int, channels: int, size: int, window: int) -> None:
     x, w = (count, taken, size, size), (channels, taken, window, window)
     y = (count, channels, size - window + 1, size - window + 1)

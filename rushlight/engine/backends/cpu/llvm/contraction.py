@@ -6,7 +6,7 @@ in a loop nest reaches a tenth of what the processor can do. So tiles are writte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, Final
 
@@ -36,7 +36,8 @@ class ContractWriter:
         self.width = width
         self.vector = f"<{width} x float>"
         self._loaded: dict[Any, str] = {}
-        self._sums: dict[Any, str] = {}
+        self._sums: dict[Any, str] = {}  # the variable of each sum
+        self._running: dict[str, str] = {}  # what has not been stored in its variable yet
 
     def write(self) -> None:
         """The whole tile."""
@@ -50,6 +51,7 @@ class ContractWriter:
         ]
         self._start()
         self._walk(item.summed, {}, self.first, self.second)
+        self._settle()
         if item.sums_lanes:
             self._store_totals()
         else:
@@ -163,8 +165,23 @@ class ContractWriter:
             other = self._moved(second, register, axis.steps[1])
             self._walk(rest, where, begin, other)
 
-        self._loaded.clear()
-        self.repeat("0", str(axis.size), turn)
+        self._loop(axis.size, turn)
+
+    def _loop(self, turns: int, turn: Callable[[str], None]) -> None:
+        """A loop: what it needs and makes goes through memory, which LLVM turns into registers."""
+
+        def one(register: str) -> None:
+            turn(register)
+            self._settle()
+
+        self._settle()
+        self.repeat("0", str(turns), one)
+
+    def _settle(self) -> None:
+        """Store the sums; another block follows."""
+        for variable, value in self._running.items():
+            self.writer.line(f"store {self.vector} {value}, ptr {variable}, align 8")
+        self._running.clear()
         self._loaded.clear()
 
     def _lanes(self, where: Place, first: str, second: str) -> None:
@@ -183,9 +200,7 @@ class ContractWriter:
                 there = self._moved(second, register, self.width)
                 self._add(where, here, there, [(0, None)])
 
-            self._loaded.clear()
-            self.repeat("0", str(whole), turn)
-            self._loaded.clear()
+            self._loop(whole, turn)
         for vector in tail:
             self._add(where, first, second, [vector])
 
@@ -208,10 +223,11 @@ class ContractWriter:
                 else:
                     y = self._spread(second, right)
                 variable = self._sums[number, 0 if item.sums_lanes else begin]
-                before = writer.value(f"load {self.vector}, ptr {variable}, align 8")
+                before = self._running.get(variable)
+                if before is None:
+                    before = writer.value(f"load {self.vector}, ptr {variable}, align 8")
                 terms = ", ".join(f"{self.vector} {part}" for part in (x, y, before))
-                after = writer.value(f"call {self.vector} {add}({terms})")
-                writer.line(f"store {self.vector} {after}, ptr {variable}, align 8")
+                self._running[variable] = writer.value(f"call {self.vector} {add}({terms})")
 
     def _valid(self, where: Place, begin: int, valid: tuple[int, int] | None) -> Any:
         """The lanes of a vector in which the first factor is not zero; ``None``: all."""

@@ -176,17 +176,21 @@ def object_code(text: str) -> bytes:
     Raises:
         RuntimeError: LLVM does not accept the text.
     """
+    return _emitted(text)
+
+
+def _emitted(text: str) -> bytes:
     with _lock:
         made: bytes = machine().machine.emit_object(_optimised(text))
         return made
 
 
 def kept_code(text: str) -> bytes:
-    """A module's machine code, from disk if it is there."""
+    """A module's machine code, from disk if it is there: for what every process needs."""
     name, kept = identity(text), store.shared()
     code = kept.get(name)
     if code is None:
-        code = object_code(text)
+        code = _emitted(text)
         kept.put(name, code)
     return code
 

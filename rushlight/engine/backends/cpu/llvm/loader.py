@@ -95,12 +95,12 @@ class Image:
         self._symbols = self._read_symbols()
         self._places: dict[int, int] = {}
         self._stubs: dict[str, int] = {}
-        outside = sorted({name for name, where, _ in self._symbols if where == _UNDEFINED and name})
-        ends = self._lay_out(len(outside))
+        listed = self._listed()
+        ends = self._lay_out(len(listed))
         self._memory = mmap.mmap(-1, ends[1], flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._held = ctypes.c_char.from_buffer(self._memory)
         self.base = ctypes.addressof(self._held)
-        self._fill(outside, resolve)
+        self._fill(listed, resolve)
         for section in self._sections:
             if section.kind == _RELOCATIONS and section.info in self._places:
                 self._relocate(section)
@@ -113,7 +113,7 @@ class Image:
         """The address of a function or of data."""
         for known, where, value in self._symbols:
             if known == name and where in self._places:
-                return self.base + self._places[where] + value
+                return self._address(where, value)
         raise KeyError(name)
 
     # reading -----------------------------------------------------------------------------------
@@ -132,7 +132,19 @@ class Image:
             found.append((self._code[names + start : end].decode(), known, value))
         return found
 
-    def _lay_out(self, outside: int) -> tuple[int, int]:
+    def _listed(self) -> list[tuple[str, int, int]]:
+        """What is outside, and what code wants to find by an address that is written down."""
+        found = {s for s in self._symbols if s[1] == _UNDEFINED and s[0]}
+        for section in self._sections:
+            if section.kind == _RELOCATIONS and self._sections[section.info].flags & _LOADED:
+                rows = _RELOCATION.iter_unpack(self._part(section))
+                found |= {self._symbols[symbol] for _, kind, symbol, _ in rows if kind in _TABLE}
+        return sorted(found)
+
+    def _part(self, section: _Section) -> bytes:
+        return self._code[section.offset : section.offset + section.size]
+
+    def _lay_out(self, listed: int) -> tuple[int, int]:
         """Choose places: code and what leads out of it, then data. The ends of both."""
         at = 0
         for code in (True, False):
@@ -143,35 +155,40 @@ class Image:
             if code:
                 at = _up(at, _STUB)
                 self._stubs[""] = at
-                at = end = _up(at + outside * _STUB, _PAGE)
+                at = end = _up(at + listed * _STUB, _PAGE)
         return end, _up(at + 1, _PAGE)
 
     # writing -----------------------------------------------------------------------------------
 
-    def _fill(self, outside: list[str], resolve: Resolve) -> None:
+    def _fill(self, listed: list[tuple[str, int, int]], resolve: Resolve) -> None:
         for number, place in self._places.items():
             section = self._sections[number]
             if section.kind != _EMPTY:
-                data = self._code[section.offset : section.offset + section.size]
-                self._memory[place : place + len(data)] = data
+                self._memory[place : place + section.size] = self._part(section)
         at = self._stubs[""]
-        for name in outside:
-            self._memory[at : at + _STUB] = _JUMP + struct.pack("<Q", resolve(name)) + b"\xcc\xcc"
+        for name, where, value in listed:
+            if where != _UNDEFINED and where not in self._places:
+                raise Unsupported(f"{name!r} is in no section")
+            known = resolve(name) if where == _UNDEFINED else self._address(where, value)
+            self._memory[at : at + _STUB] = _JUMP + struct.pack("<Q", known) + b"\xcc\xcc"
             self._stubs[name] = at
             at += _STUB
 
+    def _address(self, where: int, value: int) -> int:
+        return self.base + self._places[where] + value
+
     def _relocate(self, section: _Section) -> None:
-        data = self._code[section.offset : section.offset + section.size]
         begin = self._places[section.info]
-        for offset, kind, symbol, added in _RELOCATION.iter_unpack(data):
+        for offset, kind, symbol, added in _RELOCATION.iter_unpack(self._part(section)):
             name, where, value = self._symbols[symbol]
             place = begin + offset
-            if kind in _DISTANCES and (where in self._places or (kind == _CALL and where == 0)):
-                target = self._stubs[name] if where == 0 else self._places[where] + value
+            called = kind == _CALL and where == _UNDEFINED
+            if kind in _DISTANCES and (called or where in self._places):
+                target = self._stubs[name] if called else self._places[where] + value
                 number, size = target + added - place, _DISTANCES[kind]
             elif kind == _ABSOLUTE and where in self._places:
-                number, size = self.base + self._places[where] + value + added, 8
-            elif kind in _TABLE and where == 0:  # the address stands behind the stub's jump
+                number, size = self._address(where, value) + added, 8
+            elif kind in _TABLE and name in self._stubs:  # the address stands behind the jump
                 number, size = self._stubs[name] + len(_JUMP) + added - place, 4
             else:
                 raise Unsupported(f"a relocation of kind {kind} to {name!r}")

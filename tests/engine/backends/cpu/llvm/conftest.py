@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from rushlight.engine.backends.cpu import threads
-from rushlight.engine.backends.cpu.llvm import store
+from rushlight.engine.backends.cpu.llvm import jit, store
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """No machine code from disk, and none to it."""
     monkeypatch.setattr(store, "shared", lambda: store.Store(None))
+    jit.target()  # otherwise the first test that has a cache keeps it there
 
 
 @pytest.fixture
