@@ -9,6 +9,7 @@ import numpy as np
 
 from rushlight.engine.core.config import config
 from rushlight.engine.core.dtype import dtype, get_default_dtype
+from rushlight.engine.core.layout import Named, layout as layout, strided as strided
 from rushlight.engine.ir.graph import TensorBase
 
 
@@ -69,32 +70,14 @@ class iinfo:
         return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
 
 
-class _Named:
-    """A constant that prints as PyTorch's."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return self._name
-
-    def __reduce__(self) -> str:
-        return self._name.removeprefix("torch.")
-
-
-class memory_format(_Named):
+class memory_format(Named):
     """A memory order, such as ``torch.contiguous_format``."""
-
-
-class layout(_Named):
-    """A memory layout, such as ``torch.strided``."""
 
 
 contiguous_format = memory_format("torch.contiguous_format")
 channels_last = memory_format("torch.channels_last")
 channels_last_3d = memory_format("torch.channels_last_3d")
 preserve_format = memory_format("torch.preserve_format")
-strided = layout("torch.strided")
 
 
 class _Deterministic:

@@ -3,43 +3,87 @@
 Note: why not ``pickle``
     ``pickle.Unpickler`` runs what a file names. This reader knows the opcodes that data needs and
     a fixed list of names, each standing for a constructor of data written here; everything else
-    is refused. Memo, depth and number of objects are bounded.
+    is refused. Memo, depth and number of objects are bounded, and only what hashes without
+    recursion may be a key.
 """
 
 from __future__ import annotations
 
+import pickle
 import pickletools
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+import struct
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from rushlight.engine.core.dtype import dtype
+
+#: The largest number of opcodes, and so of objects, in one pickle.
 MAX_OBJECTS = 20_000_000
+
+#: The largest number of containers that lie open in each other.
+MAX_DEPTH = 1000
+
+#: The largest number of tuples within each other in a key.
+_MAX_KEY_DEPTH = 50
 
 _MARK = object()
 
+#: What damaged data makes Python's own functions raise.
+DAMAGE = (
+    ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError,
+    AssertionError, RecursionError, struct.error,
+)  # fmt: skip
 
-class LoadError(RuntimeError):
+
+class LoadError(RuntimeError, pickle.UnpicklingError):
     """A file that cannot be loaded: damaged, of another kind, or asking for something unsafe."""
 
 
 class Global:
-    """A name a pickle refers to, with the constructor of data that stands for it."""
+    """A name a pickle refers to, with the constructor of data that stands for it.
 
-    __slots__ = ("build", "name")
+    Args:
+        name: the full name.
+        build: makes the data; ``None`` where calling it is refused.
+        found: the class or function itself, where the user has allowed it.
+    """
 
-    def __init__(self, name: str, build: Callable[..., Any] | None) -> None:
+    __slots__ = ("build", "found", "name")
+
+    def __init__(
+        self, name: str, build: Callable[..., Any] | None, found: Any = None
+    ) -> None:
         self.name = name
         self.build = build
+        self.found = found
 
 
 def refusal(name: str) -> LoadError:
     """The error for a name that is not on the list."""
     return LoadError(
-        f"Weights only load failed. Unsupported global: GLOBAL {name} was not an allowed global by "
-        "default.\nThe file holds more than tensors and plain containers. If you trust whoever "
-        "made it, torch.load(path, weights_only=False) loads whole modules; otherwise ask for a "
-        "state_dict."
+        "Weights only load failed. WeightsUnpickler error: Unsupported global: GLOBAL "
+        f"{name} was not an allowed global by default. Please use "
+        f"`torch.serialization.add_safe_globals([{name.rpartition('.')[2]}])` or the "
+        "`torch.serialization.safe_globals` context manager to allowlist this global if you trust "
+        "this class/function.\n"
+        "The file holds more than tensors and plain containers: ask whoever made it for a "
+        "state_dict. torch.load(path, weights_only=False) runs code from the file; only for files "
+        "whose author you trust."
     )
+
+
+def unsupported(what: str) -> LoadError:
+    """The error for a file that asks for more than data."""
+    return LoadError(
+        f"Weights only load failed. WeightsUnpickler error: {what}\n"
+        "The file asks for more than plain data, or it is damaged."
+    )
+
+
+def damaged(what: object) -> LoadError:
+    """The error for a description that makes no sense."""
+    return LoadError(f"the file's description of its contents is damaged: {what}")
 
 
 class Reader:
@@ -63,49 +107,72 @@ class Reader:
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         self._count = 0
+        self._marks = 0
 
-    def read(self, data: bytes) -> Any:
-        """The object the pickle describes."""
+    def read(self, data: Any) -> Any:
+        """The object a pickle describes.
+
+        Args:
+            data: its bytes, or a file that is left behind its end.
+        """
         try:
             for opcode, argument, _ in pickletools.genops(data):
                 self._count += 1
                 if self._count > MAX_OBJECTS:
                     raise LoadError("the file holds more objects than can be loaded")
                 if opcode.name == "STOP":
-                    return self._pop()
+                    return self._last()
                 action = _ACTIONS.get(opcode.name)
                 if action is None:
-                    raise LoadError(
-                        f"Weights only load failed. Unsupported operand {opcode.name}: the file "
-                        "asks for more than plain data"
-                    )
+                    raise unsupported(f"Unsupported operand {ord(opcode.code)} ({opcode.name})")
                 action(self, argument)
         except LoadError:
             raise
-        except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-            reason = f"the file's description of its contents is damaged: {error}"
-            raise LoadError(reason) from error
-        raise LoadError("the file's description of its contents ends too early")
+        except MemoryError as error:
+            raise LoadError("the file asks for more memory than there is") from error
+        except DAMAGE as error:
+            raise damaged(error) from error
+        raise damaged("it ends too early")
+
+    def _last(self) -> Any:
+        found = self._pop()
+        if self._stack:
+            raise damaged("objects are left over")
+        if isinstance(found, Global):
+            raise refusal(found.name)
+        return found
 
     # the stack -----------------------------------------------------------------------------------
 
     def _pop(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            raise LoadError("the file's description of its contents is damaged: empty stack")
+            raise damaged("empty stack")
         return self._stack.pop()
+
+    def _top(self) -> Any:
+        if not self._stack or self._stack[-1] is _MARK:
+            raise damaged("empty stack")
+        return self._stack[-1]
 
     def _pop_mark(self) -> list[Any]:
         items: list[Any] = []
         while self._stack:
             item = self._stack.pop()
             if item is _MARK:
+                self._marks -= 1
                 items.reverse()
                 return items
             items.append(item)
-        raise LoadError("the file's description of its contents is damaged: no mark")
+        raise damaged("no mark")
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
+
+    def _mark(self, _: Any) -> None:
+        self._marks += 1
+        if self._marks > MAX_DEPTH:
+            raise LoadError(f"the file nests containers deeper than {MAX_DEPTH} levels")
+        self._stack.append(_MARK)
 
     # opcodes -------------------------------------------------------------------------------------
 
@@ -116,22 +183,27 @@ class Reader:
     def _stack_global(self, _: Any) -> None:
         name, module = self._pop(), self._pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise LoadError("the file's description of its contents is damaged: name of a global")
+            raise damaged("name of a global")
         self._push(self._find(module, name))
-
-    def _call(self, function: Any, arguments: Any) -> Any:
-        if not isinstance(function, Global) or not isinstance(arguments, tuple):
-            raise LoadError("the file calls something that is not a constructor of data")
-        if function.build is None:
-            raise refusal(function.name)
-        return function.build(*arguments)
 
     def _reduce(self, _: Any) -> None:
         arguments, function = self._pop(), self._pop()
-        self._push(self._call(function, arguments))
+        if not isinstance(function, Global) or not isinstance(arguments, tuple):
+            raise unsupported(f"Trying to call reduce for unrecognized function {type(function)}")
+        if function.build is None:
+            raise refusal(function.name)
+        self._push(function.build(*arguments))
 
     def _newobj(self, _: Any) -> None:
-        self._reduce(_)
+        arguments, cls = self._pop(), self._pop()
+        if not isinstance(cls, Global) or not isinstance(arguments, tuple):
+            raise unsupported("Can only create new object for classes allowlisted")
+        if isinstance(cls.found, type):
+            self._push(cls.found.__new__(cls.found, *arguments))
+            return
+        if cls.build is None:
+            raise refusal(cls.name)
+        self._push(cls.build(*arguments))
 
     def _build(self, _: Any) -> None:
         state = self._pop()
@@ -147,49 +219,108 @@ class Reader:
         self._list().extend(items)
 
     def _list(self) -> list[Any]:
-        target = self._stack[-1]
+        target = self._top()
         if type(target) is not list:
-            raise LoadError(f"the file appends to a {type(target).__name__}")
+            raise unsupported(f"Can only append to lists, but got {type(target)}")
         return target
 
     def _setitem(self, _: Any) -> None:
         value, key = self._pop(), self._pop()
-        self._dict()[key] = value
+        self._dict()[as_key(key)] = value
 
     def _setitems(self, _: Any) -> None:
         items = self._pop_mark()
         target = self._dict()
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[key] = value
+            target[as_key(key)] = value
 
     def _dict(self) -> dict[Any, Any]:
-        target = self._stack[-1]
-        if type(target) not in (dict, OrderedDict, defaultdict):
-            raise LoadError(f"the file sets items of a {type(target).__name__}")
+        target = self._top()
+        if type(target) not in (dict, OrderedDict, defaultdict, Counter):
+            raise unsupported(
+                f"Can only SETITEM for dict, collections.OrderedDict, collections.Counter, "
+                f"but got {type(target)}"
+            )
         return target
 
     def _additems(self, _: Any) -> None:
         items = self._pop_mark()
-        target = self._stack[-1]
+        target = self._top()
         if type(target) is not set:
-            raise LoadError(f"the file adds to a {type(target).__name__}")
-        target.update(items)
+            raise unsupported(f"Can only add to sets, but got {type(target)}")
+        target.update(map(as_key, items))
+
+    def _frozenset(self, _: Any) -> None:
+        self._push(frozenset(map(as_key, self._pop_mark())))
+
+    def _new_dict(self, _: Any) -> None:
+        items = self._pop_mark()
+        self._push({as_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)})
 
     def _tuple(self, count: int) -> None:
         items = [self._pop() for _ in range(count)]
         self._push(tuple(reversed(items)))
 
     def _put(self, argument: int) -> None:
-        self._memo[argument] = self._stack[-1]
+        self._memo[argument] = self._top()
 
     def _memoize(self, _: Any) -> None:
-        self._memo[len(self._memo)] = self._stack[-1]
+        self._memo[len(self._memo)] = self._top()
 
     def _get(self, argument: int) -> None:
         self._push(self._memo[argument])
 
     def _persistent(self, _: Any) -> None:
         self._push(self._load_persistent(self._pop()))
+
+
+def as_key(key: Any) -> Any:
+    """A key, if it can be hashed without going deep.
+
+    Raises:
+        LoadError: it cannot.
+    """
+    if key.__class__ is str or key.__class__ is int:
+        return key
+    level = [key]
+    for _ in range(_MAX_KEY_DEPTH):
+        nested = [item for item in level if isinstance(item, (tuple, frozenset))]
+        level = [item for inner in nested for item in inner]
+        if not level:
+            return key
+        if len(level) > MAX_OBJECTS:
+            break
+    raise LoadError("the file uses a deeply nested tuple as a key")
+
+
+def names_in(data: bytes) -> Iterator[tuple[str, str]]:
+    """The modules and names a pickle refers to, found without building anything.
+
+    Args:
+        data: the pickle.
+
+    Raises:
+        LoadError: it is damaged.
+    """
+    texts: list[str] = []
+    memo: dict[int, str] = {}
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name == "GLOBAL":
+                module, name = argument.split(" ", 1)
+                yield module, name
+            elif opcode.name == "STACK_GLOBAL":
+                yield texts[-2], texts[-1]
+            elif isinstance(argument, str):
+                texts.append(argument)
+            elif opcode.name == "MEMOIZE":
+                memo[len(memo)] = texts[-1] if texts else ""
+            elif opcode.name in ("BINPUT", "LONG_BINPUT", "PUT"):
+                memo[argument] = texts[-1] if texts else ""
+            elif opcode.name in ("BINGET", "LONG_BINGET", "GET"):
+                texts.append(memo.get(argument, ""))
+    except DAMAGE as error:
+        raise damaged(error) from error
 
 
 def _ignore(reader: Reader, argument: Any) -> None:
@@ -219,13 +350,14 @@ _ACTIONS: dict[str, Callable[[Reader, Any], None]] = {
     "EMPTY_DICT": lambda r, _: r._push({}),
     "EMPTY_SET": lambda r, _: r._push(set()),
     "EMPTY_TUPLE": lambda r, _: r._push(()),
-    "MARK": lambda r, _: r._push(_MARK),
+    "MARK": Reader._mark,
     "TUPLE": lambda r, _: r._push(tuple(r._pop_mark())),
     "TUPLE1": lambda r, _: r._tuple(1),
     "TUPLE2": lambda r, _: r._tuple(2),
     "TUPLE3": lambda r, _: r._tuple(3),
     "LIST": lambda r, _: r._push(r._pop_mark()),
-    "FROZENSET": lambda r, _: r._push(frozenset(r._pop_mark())),
+    "DICT": Reader._new_dict,
+    "FROZENSET": Reader._frozenset,
     "GLOBAL": Reader._global,
     "STACK_GLOBAL": Reader._stack_global,
     "REDUCE": Reader._reduce,

@@ -11,6 +11,7 @@ import numpy as np
 from rushlight._arrays import legacy_constructor, tensor_of_array, value_of_array
 from rushlight.engine.core.device import device
 from rushlight.engine.core.dtype import C_NAMES, FLOATING, SCALAR_NAMES, dtype
+from rushlight.engine.core.layout import layout, strided
 from rushlight.engine.core.shape import Size, is_channels_last, normalize_dim
 from rushlight.engine.ir.buffers import copy_strided
 from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value
@@ -87,9 +88,9 @@ class Tensor(TensorBase, _Methods):
         return self._value.meta.nbytes
 
     @property
-    def layout(self) -> str:
+    def layout(self) -> layout:
         """The memory layout: always strided."""
-        return "torch.strided"
+        return strided
 
     @property
     def is_cuda(self) -> bool:

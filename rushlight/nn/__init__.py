@@ -1,5 +1,7 @@
 """Neural networks: ``torch.nn``."""
 
+from importlib import import_module as _import_module
+
 from rushlight.nn import functional, init, modules, parameter, utils
 from rushlight.nn.modules import (
     CELU,
@@ -170,3 +172,10 @@ from rushlight.nn.parameter import (
     UninitializedBuffer,
     UninitializedParameter,
 )
+
+
+def __getattr__(name: str) -> object:
+    if name in ("parallel", "DataParallel"):  # over several processes: few programs need them
+        parallel = _import_module("rushlight.nn.parallel")
+        return parallel if name == "parallel" else parallel.DataParallel
+    raise AttributeError(f"module 'torch.nn' has no attribute '{name}'")

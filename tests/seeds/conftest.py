@@ -19,45 +19,48 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rushlight._names import own_name, package_of
+from rushlight.cli import aliases
+
 #: The authors' programs import ``torch``: they are read by ``play``, not collected as modules.
 collect_ignore_glob = ["programs/*"]
 
 PROGRAMS = Path(__file__).parent / "programs"
 
-#: What a program may import, as it is called in rushlight.
-MODULES = {
-    "torch": "rushlight",
-    **{
-        f"torch.{name}": f"rushlight.{name}"
-        for name in (
-            "autograd", "cuda", "linalg", "nn", "nn.functional", "nn.init", "nn.modules",
-            "nn.parameter", "nn.utils", "optim", "optim.lr_scheduler", "random", "utils",
-            "utils.data",
-        )
-    },
-}  # fmt: skip
-
 #: What ran when the notes were written and PyTorch 2.13 has given up; rushlight still takes it.
 GONE_FROM_PYTORCH = {".next()": ".__next__()"}
 
-HAS_ORACLE = importlib.util.find_spec("torch") is not None
+#: Under ``rushlight run -m pytest`` this whole process has rushlight for PyTorch.
+UNDER_RUN = aliases.installed()
+
+
+def is_installed(*modules: str) -> bool:
+    """Whether PyTorch and what stands beside it are there to compare with."""
+    return not UNDER_RUN and all(importlib.util.find_spec(name) for name in modules)
+
+
+def room(*modules: str) -> pytest.MarkDecorator:
+    """Skips a test of programs that import what rushlight has not yet."""
+    missing = []
+    for name in modules:
+        own = own_name(name)
+        if own is not None and aliases.find_own(own) is None:
+            missing.append(own)
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)}: not here yet")
 
 
 @contextlib.contextmanager
 def answering_torch() -> Iterator[None]:
     """``import torch`` gives rushlight inside the block, and what it gave before after it."""
-    ours = {name: importlib.import_module(real) for name, real in MODULES.items()}
-    hidden = {
-        name: sys.modules.pop(name)
-        for name in list(sys.modules)
-        if name == "torch" or name.startswith("torch.")
-    }
-    sys.modules.update(ours)
+    if UNDER_RUN:
+        yield
+        return
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if package_of(name)}
+    aliases.install()
     try:
         yield
     finally:
-        for name in ours:
-            sys.modules.pop(name, None)
+        aliases.uninstall()
         sys.modules.update(hidden)
 
 
@@ -92,7 +95,7 @@ def run_blocks(note: str, blocks: tuple[str, ...], given: Given | None, seed: in
             for block in blocks:
                 path = PROGRAMS / f"note_{note}" / f"{block}.py"
                 text = path.read_text("utf-8")
-                if torch.__name__ == "torch":
+                if not aliases.installed():
                     for old, new in GONE_FROM_PYTORCH.items():
                         text = text.replace(old, new)
                 exec(compile(text, str(path), "exec"), main.__dict__)
@@ -116,6 +119,7 @@ class Player:
         warns: bool = False,
         digits: float = 1e-4,
         values: float | None = 1e-5,
+        beside: tuple[str, ...] = (),
     ) -> Run:
         """What the blocks of a note leave behind.
 
@@ -128,12 +132,13 @@ class Player:
             digits: how far printed numbers may differ from PyTorch's, in parts of them.
             values: how far elements of tensors may; ``None`` for a run so long that rounding has
                 led to other numbers.
+            beside: what must be installed besides PyTorch to compare with.
         """
         with answering_torch(), self._in_folder("rushlight"):
             ours = run_blocks(note, blocks, given, seed)
         if not warns:
             assert ours.warnings == []
-        if HAS_ORACLE:
+        if is_installed("torch", *beside):
             importlib.import_module("torch").set_num_threads(1)
             with self._in_folder("torch"):
                 theirs = run_blocks(note, blocks, given, seed)

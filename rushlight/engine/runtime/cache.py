@@ -11,6 +11,7 @@ Note: the key of a trace
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -210,13 +211,21 @@ class _Slots:
 
 
 class _Tenancy:
-    """Kept by a thread as long as it lives; then its slot is free for another one."""
+    """Kept by a thread as long as it lives; then its slot is free for another one.
+
+    In a forked child the other threads are gone too, but what they have recorded is the parent's.
+    """
 
     def __init__(self) -> None:
         self.slot = slots.take()
+        self.process = os.getpid()
 
-    def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not finalizing():
+    def __del__(
+        self,
+        finalizing: Callable[[], bool] = sys.is_finalizing,
+        process: Callable[[], int] = os.getpid,
+    ) -> None:
+        if not finalizing() and process() == self.process:
             slots.finish(self.slot)
             slots.free.append(self.slot)
 

@@ -45,6 +45,8 @@ from rushlight.nn.modules.batchnorm import (
     LazyBatchNorm1d,
     LazyBatchNorm2d,
     LazyBatchNorm3d,
+)
+from rushlight.nn.modules.batchnorm_sync import (
     SyncBatchNorm,
 )
 from rushlight.nn.modules.container import (

@@ -17,6 +17,7 @@ from rushlight.utils.data.dataset import (
     TensorDataset as TensorDataset,
     random_split as random_split,
 )
+from rushlight.utils.data.distributed import DistributedSampler as DistributedSampler
 from rushlight.utils.data.sampler import (
     BatchSampler as BatchSampler,
     RandomSampler as RandomSampler,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter_ns
 from typing import Any, Final
 
 from rushlight.engine.backends.cpu import onednn, threads
 from rushlight.engine.backends.cpu.llvm import jit, store, template
-from rushlight.engine.backends.cpu.llvm.context import Context
+from rushlight.engine.backends.cpu.llvm.context import PARALLEL, THREAD_LIMIT, Context
 from rushlight.engine.backends.cpu.llvm.library import Shared
 from rushlight.engine.backends.cpu.llvm.main import MAIN, MainWriter
 from rushlight.engine.backends.cpu.llvm.math import WRITERS
 from rushlight.engine.backends.cpu.llvm.module import Module
+from rushlight.engine.backends.cpu.llvm.pace import Pace
 from rushlight.engine.backends.cpu.onednn_prepared import BRIEF, address as address_of
 from rushlight.engine.core import log
 from rushlight.engine.ir.plan import KernelCall, Plan, PrimitiveCall
@@ -33,7 +35,9 @@ def microseconds(calls: Sequence[KernelCall | PrimitiveCall]) -> float:
     return total
 
 
-def _caller(address: int, context: int, brief: bool, kept: Any) -> Callable[[int, int], int]:
+def _caller(
+    address: int, context: int, brief: bool, kept: Any, pace: Pace | None
+) -> Callable[[int, int], int]:
     """The function that calls ``main``; it keeps alive what the code uses. Other Python threads
     wait for what is brief: getting the interpreter's lock back may take longer."""
     function = (_keeping if brief else _releasing)(address)
@@ -43,8 +47,19 @@ def _caller(address: int, context: int, brief: bool, kept: Any) -> Callable[[int
         with lock:
             return function(table, numbers, context)
 
-    run.kept = kept  # type: ignore[attr-defined]
-    return run
+    def run_timed(table: int, numbers: int) -> int:
+        with lock:
+            start = perf_counter_ns()
+            result = function(table, numbers, context)
+            note(perf_counter_ns() - start)
+        return result
+
+    if pace is None:
+        made = run
+    else:
+        note, made = pace.note, run_timed
+    made.kept = kept  # type: ignore[attr-defined]
+    return made
 
 
 class NativeCode:
@@ -137,7 +152,9 @@ class NativeCode:
         self.place(addresses)
         kept = loaded, table, self.calls
         brief = microseconds(self.calls) < BRIEF
-        self.run = _caller(loaded.address, ctypes.addressof(table), brief, kept)
+        teams = PARALLEL in self._context.needs and table[THREAD_LIMIT] > 1
+        pace = Pace(table, THREAD_LIMIT) if teams else None
+        self.run = _caller(loaded.address, ctypes.addressof(table), brief, kept, pace)
 
     def place(self, addresses: Mapping[int, int]) -> None:
         """Tell oneDNN where the memories lie that do not move from call to call."""
