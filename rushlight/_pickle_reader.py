@@ -16,8 +16,6 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rushlight.engine.core.dtype import dtype
-
 #: The largest number of opcodes, and so of objects, in one pickle.
 MAX_OBJECTS = 20_000_000
 
@@ -26,6 +24,9 @@ MAX_DEPTH = 1000
 
 #: The largest number of tuples within each other in a key.
 _MAX_KEY_DEPTH = 50
+
+#: The largest number of parts that tuples in a key have on one level.
+_MAX_KEY_PARTS = 10_000
 
 _MARK = object()
 
@@ -288,7 +289,7 @@ def as_key(key: Any) -> Any:
         level = [item for inner in nested for item in inner]
         if not level:
             return key
-        if len(level) > MAX_OBJECTS:
+        if len(level) > _MAX_KEY_PARTS:
             break
     raise LoadError("the file uses a deeply nested tuple as a key")
 
@@ -377,4 +378,5 @@ _ACTIONS: dict[str, Callable[[Reader, Any], None]] = {
     "GET": Reader._get,
     "BINPERSID": Reader._persistent,
     "POP": _drop,
+    "POP_MARK": lambda r, _: _ignore(r, r._pop_mark()),
 }

@@ -64,6 +64,17 @@ def answering_torch() -> Iterator[None]:
         sys.modules.update(hidden)
 
 
+@contextlib.contextmanager
+def in_folder(folder: Path) -> Iterator[None]:
+    """Work in a folder, and then where it was before."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
 @dataclass
 class Run:
     """What a program left behind."""
@@ -72,8 +83,16 @@ class Run:
     printed: str = ""
     warnings: list[str] = field(default_factory=list)
 
+    folder: Path = Path()
+
     def __getitem__(self, name: str) -> Any:
         return self.names[name]
+
+    @contextlib.contextmanager
+    def as_program(self) -> Iterator[None]:
+        """Go on where the program ended: in its folder, with its ``torch`` for what it imports."""
+        with answering_torch(), in_folder(self.folder):
+            yield
 
 
 Given = Callable[[Any], dict[str, Any]]
@@ -134,26 +153,21 @@ class Player:
                 led to other numbers.
             beside: what must be installed besides PyTorch to compare with.
         """
-        with answering_torch(), self._in_folder("rushlight"):
+        folder = self._folder / "rushlight"
+        folder.mkdir(exist_ok=True)
+        with answering_torch(), in_folder(folder):
             ours = run_blocks(note, blocks, given, seed)
+            ours.folder = folder
         if not warns:
             assert ours.warnings == []
         if is_installed("torch", *beside):
             importlib.import_module("torch").set_num_threads(1)
-            with self._in_folder("torch"):
+            folder = self._folder / "torch"
+            folder.mkdir(exist_ok=True)
+            with in_folder(folder):
                 theirs = run_blocks(note, blocks, given, seed)
             compare(ours, theirs, digits, values)
         return ours
-
-    @contextlib.contextmanager
-    def _in_folder(self, name: str) -> Iterator[None]:
-        folder, before = self._folder / name, Path.cwd()
-        folder.mkdir(exist_ok=True)
-        os.chdir(folder)
-        try:
-            yield
-        finally:
-            os.chdir(before)
 
 
 NUMBER = re.compile(r"[-+]?\d+\.\d*(?:e[-+]?\d+)?")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.seeds.conftest import room
+
 
 def test_tensors_and_arrays(play) -> None:
     run = play("000", "numpy_both_ways")
@@ -98,18 +100,13 @@ def training_data(torch: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def loader_warning() -> str:
-    """What the loader says to ``num_workers=2`` as long as it loads in its own process."""
-    return "num_workers=2"
-
-
-def test_a_loader(play, loader_warning: str) -> None:
+def test_a_loader(play) -> None:
+    """With two worker processes; the pinned memory it asks for needs a GPU, as PyTorch says."""
     run = play("000", "modules", "loader", given=training_data, warns=True)
     assert run.printed == "3\n"
     assert len(run["seen"]) == 3 or len(run["seen"]) == 2
     assert all(batch.shape == (4, 6) for batch in run["seen"])
-    assert all(loader_warning in message for message in run.warnings)
+    assert all("'pin_memory' argument is set as true" in message for message in run.warnings)
 
 
 def test_one_step_of_training(play) -> None:
@@ -143,6 +140,43 @@ def test_saving_and_loading_the_state(play) -> None:
     )
     assert not run["model"].training
     assert run["model"].ln.weight.tolist() == run["net"].ln.weight.tolist()
+
+
+MODULE = ("modules", "network", "device_of_net", "save_module")
+
+
+def test_saving_and_loading_a_whole_module(play) -> None:
+    given = {"PATH": "net.pt"}
+    run = play("000", *MODULE, "load_module", given=lambda torch: dict(given))
+    assert run["model"] is not run["net"]
+    assert type(run["model"]) is run["MyOwnNet"]
+    assert not run["model"].training
+    assert run["model"].ln.weight.tolist() == run["net"].ln.weight.tolist()
+
+
+def test_a_whole_module_is_not_loaded_unasked(play) -> None:
+    """What ``torch.load(PATH)`` did in 2020, PyTorch refuses since 2.6: a file could run code."""
+    with pytest.raises(pickle.UnpicklingError, match="weights_only"):
+        play("000", *MODULE, "load_module_of_then", given=lambda torch: {"PATH": "net.pt"})
+
+
+@room("torch.utils.tensorboard")
+def test_tensorboard(play, tmp_path: Path) -> None:
+    run = play("000", "tensorboard", given=lambda torch: {"np": np}, beside=("tensorboard",))
+    run["writer"].close()
+    folder = tmp_path / "rushlight" / "logs"
+    assert len(list(folder.glob("events.out.tfevents.*"))) == 1
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="the tensorboard extra is not installed",
+    )
+    events = accumulator.EventAccumulator(str(folder)).Reload()
+    names = ["Loss/train", "Loss/test", "Accuracy/train", "Accuracy/test"]
+    assert events.Tags()["scalars"] == names
+    wanted = np.random.RandomState(0).random_sample((100, 4)).astype(np.float32)
+    for column, name in enumerate(names):
+        assert [event.step for event in events.Scalars(name)] == list(range(100))
+        assert [event.value for event in events.Scalars(name)] == wanted[:, column].tolist()
 
 
 def test_devices(play) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.seeds.conftest import room
+from tests.seeds.data_sets import write_cifar, write_mnist
 
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -197,6 +201,91 @@ def test_the_device_of_the_classifier(play) -> None:
 
     run = play("001", "classifier", "classifier_device", given=given)
     assert run.printed == "cpu\n"  # the author had a GPU: cuda:0
+
+
+CIFAR = ("torchvision.datasets.cifar", "torchvision.transforms")
+
+
+@room(*CIFAR)
+def test_the_classifier_on_cifar10(play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loaders of the tutorial that the note follows, on made-up pictures in CIFAR10's files."""
+
+    def given(torch: Any) -> dict[str, Any]:
+        import torchvision
+        import torchvision.transforms as transforms
+
+        data_set = torchvision.datasets.CIFAR10
+        for name, value in write_cifar(Path("data"), data_set, 20, list(CLASSES)).items():
+            monkeypatch.setattr(data_set, name, value)
+        transform = transforms.Compose(
+            [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
+        )
+        made = {"torch": torch, "classes": CLASSES}
+        for name, train in (("trainloader", True), ("testloader", False)):
+            pictures = data_set("./data", train=train, download=True, transform=transform)
+            made[name] = torch.utils.data.DataLoader(
+                pictures, batch_size=4, shuffle=train, num_workers=2
+            )
+        return made
+
+    blocks = (*TRAINED, "classifier_predict", "classifier_accuracy", "classifier_by_class")
+    run = play("001", *blocks, given=given, beside=("torchvision",))
+    assert len(run["trainloader"].dataset) == 100
+    assert run["images"].shape == (4, 3, 32, 32)
+    lines = run.printed.splitlines()
+    assert lines[0] == "Finished Training"
+    assert re.fullmatch(r"Predicted: ( +\w+){4}", lines[1])
+    # the pictures of a class are all alike, and a few hundred steps tell some of them apart
+    assert int(re.findall(r"\d+", lines[2])[1]) >= 20
+    assert len(lines) == 13
+
+
+# preparing pictures --------------------------------------------------------------------------------
+
+
+@room("torchvision.transforms")
+def test_transforms(play) -> None:
+    def given(torch: Any) -> dict[str, Any]:
+        import torchvision
+        from PIL import Image
+
+        pixels = np.arange(300 * 400 * 3).reshape(300, 400, 3) % 256
+        return {"torchvision": torchvision, "picture": Image.fromarray(pixels.astype(np.uint8))}
+
+    run = play("001", "transforms", given=given, beside=("torchvision",))
+    for name in ("train_transform", "val_transform"):
+        seen = run[name](run["picture"])
+        assert tuple(seen.shape) == (3, 224, 224)
+        assert -2.2 < seen.min().item() < seen.max().item() < 2.7
+    assert repr(run["val_transform"]).splitlines()[0] == "Compose("
+
+
+# Lightning -----------------------------------------------------------------------------------------
+
+
+@room("torchvision.datasets.mnist", "pytorch_lightning", "pytorch_lightning.metrics.functional")
+def test_lit_mnist(play) -> None:
+    """The module as it stands, and what its reader does next: fit it and test it."""
+
+    def given(torch: Any) -> dict[str, Any]:
+        write_mnist(Path("."), 60000, 1000)
+        return {}
+
+    run = play("001", "lit_mnist", given=given, beside=("torchvision", "pytorch_lightning"))
+    with run.as_program():
+        pl = run["pl"]
+        pl.seed_everything(1)
+        model = run["LitMNIST"]()
+        trainer = pl.Trainer(
+            max_epochs=1, limit_train_batches=200, limit_val_batches=5, limit_test_batches=5,
+            logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        )  # fmt: skip
+        trainer.fit(model)
+        assert trainer.callback_metrics["val_acc"] > 0.9
+        (results,) = trainer.test(model)
+    assert (len(model.mnist_train), len(model.mnist_val)) == (55000, 5000)
+    assert results["val_acc"] > 0.9
+    assert results["val_loss"] < 1.5
 
 
 # learning with examples ----------------------------------------------------------------------------

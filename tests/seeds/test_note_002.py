@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tests.seeds.conftest import room
+from tests.seeds.data_sets import write_mnist
 
 
 def test_a_module(play) -> None:
@@ -97,3 +103,28 @@ def test_wrapped_loaders_on_a_device(play) -> None:
     seen = [number for _, labels in run["train_dl"] for number in labels.tolist()]
     assert sorted(seen) == list(range(10))
     assert [n for _, labels in run["valid_dl"] for n in labels.tolist()] == list(range(10))
+
+
+@room("torch.utils.tensorboard", "torchvision.datasets.mnist", "torchvision.models")
+def test_tensorboard(play, tmp_path: Path) -> None:
+    def given(torch: Any) -> dict[str, Any]:
+        write_mnist(Path("mnist_train"), 64, 10)
+        return {}
+
+    beside = ("torchvision", "tensorboard")
+    run = play("002", "tensorboard_mnist", given=given, beside=beside, warns=True)
+    # torchvision has given up the positional argument of resnet50(False), and says so
+    assert all("pretrained" in message or "weights" in message for message in run.warnings)
+    assert tuple(run["images"].shape) == (64, 1, 28, 28)
+    assert tuple(run["grid"].shape) == (3, 242, 242)
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="the tensorboard extra is not installed",
+    )
+    (folder,) = (tmp_path / "rushlight" / "runs").iterdir()
+    events = accumulator.EventAccumulator(str(folder)).Reload()
+    assert events.Tags()["images"] == ["images"]
+    (picture,) = events.Images("images")
+    assert (picture.step, picture.width, picture.height) == (0, 242, 242)
+    names = [node.name for node in events.Graph().node]
+    assert any("layer4" in name for name in names)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import io
+import json
+import os
 import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from tests.seeds.conftest import PROGRAMS, UNDER_RUN, answering_torch, room
+from tests.seeds.data_sets import write_cifar
 
 
 def notebook(torch: Any) -> dict[str, Any]:
@@ -161,3 +173,104 @@ def test_names_of_the_parts(play) -> None:
     lines = run.printed.splitlines()
     assert lines[:2] == ["stage_1.0.weight True", "stage_1.0.bias False"]
     assert "stage_1.0 Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))" in lines
+
+
+def test_the_arguments_of_a_program(play) -> None:
+    run = play("004", "arguments", given=lambda torch: {"parser": argparse.ArgumentParser()})
+    found = run["parser"].parse_args(["--file-dir", "x", "--model", "vit_b_16", "--train"])
+    assert vars(found) == {
+        "file_dir": "x",
+        "dataset": "cifar10",
+        "dataset_path": "/state/partition/imagenet-raw-data",
+        "model": "vit_b_16",
+        "train": True,
+    }
+    assert run["parser"].parse_args(["--file-dir", "x"]).train is False
+
+
+@room("torchvision.datasets.cifar")
+def test_cifar100(play, monkeypatch: pytest.MonkeyPatch) -> None:
+    def given(torch: Any) -> dict[str, Any]:
+        import torchvision
+
+        data_set = torchvision.datasets.CIFAR100
+        names = [f"class {n}" for n in range(100)]
+        for name, value in write_cifar(Path("data"), data_set, 200, names).items():
+            monkeypatch.setattr(data_set, name, value)
+        transform = torchvision.transforms.ToTensor()
+        return {"torchvision": torchvision, "transform_test": transform}
+
+    run = play("004", "cifar100", given=given, beside=("torchvision",))
+    picture, label = run["cifar100_test"][105]
+    assert tuple(picture.shape) == (3, 32, 32)
+    assert label == 5
+    assert len(run["cifar100_test"]) == 200
+    assert run["cifar100_test"].classes[5] == "class 5"
+
+
+@room("torch.distributed")
+def test_the_head_of_convert_sync_batchnorm(play) -> None:
+    run = play("004", "convert_sync_batchnorm")
+    with answering_torch():
+        from torch import nn
+
+        ours = inspect.signature(nn.SyncBatchNorm.convert_sync_batchnorm)
+        net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+        converted = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        assert type(converted[1]) is nn.SyncBatchNorm
+    shown = inspect.signature(run["SyncBatchNorm"].convert_sync_batchnorm)
+    assert list(ours.parameters) == list(shown.parameters)
+    assert ours.parameters["process_group"].default is None
+
+
+#: A ``main.py`` with the arguments of the author's ``launch.json``.
+MAIN = """
+import argparse, os
+import torch
+import torch.distributed as dist
+
+parser = argparse.ArgumentParser()
+ARGUMENTS
+for name in ("--epoch", "--mode", "--wbit", "--abit", "--local_rank", "--local-rank"):
+    parser.add_argument(name)
+args = parser.parse_args(["--file-dir", "."] + __import__("sys").argv[1:])
+INIT
+x = torch.ones(1) * (dist.get_rank() + 1)
+dist.all_reduce(x)
+print(dist.get_rank(), dist.get_world_size(), x.item(), args.dataset, args.model, args.wbit)
+dist.destroy_process_group()
+"""
+
+
+def launch_words() -> list[str]:
+    """The arguments in the author's ``launch.json``."""
+    text = (PROGRAMS / "note_004" / "launch.json").read_text("utf-8")
+    (configuration,) = json.loads(re.sub(r"^ *//.*$", "", text, flags=re.M))["configurations"]
+    assert configuration["program"].endswith("torch/distributed/launch.py")
+    return configuration["args"]
+
+
+@room("torch.distributed.launch")
+@pytest.mark.skipif(UNDER_RUN, reason="it starts rushlight run itself")
+@pytest.mark.parametrize("count", [1, 2])
+def test_launching(tmp_path: Path, count: int) -> None:
+    """The author's ``launch.json``; the process group is begun as the note shows it."""
+    pytest.importorskip("mpi4py", reason="the distributed extra is not installed")
+    texts = [(PROGRAMS / "note_004" / f"{n}.py").read_text("utf-8")
+             for n in ("arguments", "init_process_group")]  # fmt: skip
+    program = MAIN.replace("ARGUMENTS", texts[0]).replace("INIT", texts[1])
+    (tmp_path / "main.py").write_text(program, "utf-8")
+    words = [word.replace("/nvme/wmhu/work/ANT/ImageNet/", "") for word in launch_words()]
+    words = [word.replace("--nproc_per_node=1", f"--nproc_per_node={count}") for word in words]
+    done = subprocess.run(
+        [sys.executable, "-m", "rushlight", "run", "-m", "torch.distributed.launch", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    total = float(count * (count + 1) // 2)
+    wanted = [f"{rank} {count} {total} imagenet vit_b_16 4" for rank in range(count)]
+    assert sorted(done.stdout.splitlines()) == wanted

@@ -10,6 +10,7 @@ import rushlight as torch
 import rushlight.nn.functional as F
 from benchmarks.models import lenet
 from rushlight.engine.backends.cpu import onednn
+from rushlight.engine.backends.cpu.llvm.jit import vector_width
 from rushlight.engine.compiler.pipeline import compile_program
 from tests.engine.compiler.programs import counts, program_of
 
@@ -94,7 +95,8 @@ def test_an_optimizer_is_one_kernel_for_all_parameters(kind: Any) -> None:
 def test_a_lenet_step_is_one_native_call() -> None:
     calls, kinds, primitives, python = kernels(lenet(torch))
     assert python == 0
-    assert primitives <= 5  # some convolutions, depending on the width of vectors
+    # narrower vectors leave more of the convolutions to oneDNN
+    assert primitives <= (2 if vector_width() == 16 else 5)
     assert calls + primitives <= 33
     assert kinds + primitives <= 25
 
