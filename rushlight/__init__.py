@@ -48,7 +48,6 @@ from rushlight._random import (
     seed as seed,
     set_rng_state as set_rng_state,
 )
-from rushlight._serialization import load as load, save as save
 from rushlight._tensor import Tensor as Tensor
 from rushlight.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from rushlight.autograd.grad_mode import (
@@ -90,6 +89,7 @@ from rushlight.engine.core.dtype import (
     uint64 as uint64,
 )
 from rushlight.engine.core.shape import Size as Size
+from rushlight.storage import TypedStorage as TypedStorage, UntypedStorage as UntypedStorage
 
 __version__ = "0.1.0"
 
@@ -99,12 +99,13 @@ globals().update(_namespace("torch"))
 
 #: Parts that are imported when they are first used.
 _LAZY = (
-    "backends", "compiler", "debug", "distributed", "fft", "jit", "linalg", "nn", "optim",
-    "profiler", "special", "utils", "version", "vision",
+    "backends", "compiler", "debug", "distributed", "fft", "hub", "jit", "linalg",
+    "multiprocessing", "nn", "optim", "profiler", "serialization", "special", "storage", "utils",
+    "version", "vision",
 )  # fmt: skip
 
 #: Functions of such parts that ``torch`` itself has too.
-_LAZY_FUNCTIONS = {"compile": "compiler"}
+_LAZY_FUNCTIONS = {"compile": "compiler", "load": "serialization", "save": "serialization"}
 
 
 def __getattr__(name: str) -> object:

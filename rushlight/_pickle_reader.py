@@ -52,9 +52,7 @@ class Global:
 
     __slots__ = ("build", "found", "name")
 
-    def __init__(
-        self, name: str, build: Callable[..., Any] | None, found: Any = None
-    ) -> None:
+    def __init__(self, name: str, build: Callable[..., Any] | None, found: Any = None) -> None:
         self.name = name
         self.build = build
         self.found = found
@@ -306,7 +304,8 @@ def names_in(data: bytes) -> Iterator[tuple[str, str]]:
     texts: list[str] = []
     memo: dict[int, str] = {}
     try:
-        for opcode, argument, _ in pickletools.genops(data):
+        for opcode, found, _ in pickletools.genops(data):
+            argument: Any = found
             if opcode.name == "GLOBAL":
                 module, name = argument.split(" ", 1)
                 yield module, name

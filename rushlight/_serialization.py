@@ -1,4 +1,4 @@
-"""Saving and loading in PyTorch's zip format, both ways with PyTorch itself.
+"""Saving and loading in PyTorch's formats, both ways with PyTorch itself.
 
 Note: what a file holds
     A zip archive with one folder: ``data.pkl`` describes the objects, ``data/N`` holds the bytes
@@ -13,43 +13,52 @@ import os
 import pickle
 import sys
 import tempfile
-import zipfile
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from rushlight._pickle_reader import Global, LoadError, Reader, refusal
-from rushlight._pickle_writer import CLASSES, Pickler
-from rushlight._tensor import Tensor
-from rushlight.engine.core.device import device, require_device
-from rushlight.engine.core.dtype import BY_NAME, dtype
-from rushlight.engine.core.shape import Size
-from rushlight.engine.ir.graph import Value, strided_meta
-from rushlight.engine.trace import views
-from rushlight.engine.trace.recorder import wrap
+from rushlight._pickle_reader import LoadError, Reader, damaged, names_in
+from rushlight._pickle_writer import Pickler
+from rushlight._serialization_archive import ArchiveReader, ArchiveWriter, is_archive
+from rushlight._serialization_data import find_data, is_known, set_state
+from rushlight._serialization_legacy import is_legacy, load_legacy, save_legacy
+from rushlight._serialization_place import restore
+from rushlight._serialization_trusted import read_trusted
+from rushlight.engine.core.dtype import dtype
+from rushlight.storage import TypedStorage, UntypedStorage, storage_of_bytes
 
-#: The largest number of bytes a file may ask for, all storages together.
-MAX_BYTES = 1 << 40
+DEFAULT_PROTOCOL = 2
+
+#: How many bytes the description of the objects may have.
+_MAX_PICKLE = 1 << 30
 
 
 def save(
     obj: object,
     f: Any,
     pickle_module: Any = None,
-    pickle_protocol: int = 2,
+    pickle_protocol: int = DEFAULT_PROTOCOL,
     _use_new_zipfile_serialization: bool = True,
     _disable_byteorder_record: bool = False,
 ) -> None:
     """Write an object with the tensors in it to a file that PyTorch reads too.
 
-    The file is written beside its place, synced, and then renamed: a broken run leaves the old or
-    the new file whole.
+    A file is written beside its place, synced, and then renamed: a broken run leaves the old or
+    the new file whole. A file object is written to directly.
 
     Args:
-        obj: tensors, state_dicts, containers of them.
+        obj: tensors, state_dicts, containers of them; or a whole module, which is read back with
+            ``weights_only=False``.
         f: a path or a binary file object.
+        pickle_module: Python's ``pickle``; there is no other choice.
+        pickle_protocol: the version of the description.
+        _use_new_zipfile_serialization: ``False`` writes the format before PyTorch 1.6.
+        _disable_byteorder_record: whether to leave out the order of bytes.
+
+    Raises:
+        RuntimeError: the folder does not exist.
 
     See https://pytorch.org/docs/stable/generated/torch.save.html.
 
@@ -59,229 +68,170 @@ def save(
     >>> torch.load(io.BytesIO(file.getvalue()))
     {'weight': tensor([1., 1.])}
     """
+    if pickle_module not in (None, pickle):
+        raise ValueError(
+            f"pickle_module={getattr(pickle_module, '__name__', pickle_module)!r}: rushlight "
+            "writes with Python's pickle alone. Leave the argument out, and save a state_dict."
+        )
+    check_path_or_file(f)
+
+    def write(put: Callable[[Any], Any], folder: str) -> None:
+        if _use_new_zipfile_serialization:
+            _save_archive(obj, put, folder, pickle_protocol, not _disable_byteorder_record)
+        else:
+            save_legacy(obj, put, pickle_protocol)
+
     if hasattr(f, "write"):
-        f.write(_archive(obj, "archive", pickle_protocol))
+        write(f.write, "archive")
         return
     path = os.fspath(f)
-    data = _archive(obj, os.path.splitext(os.path.basename(path))[0] or "archive", pickle_protocol)
-    write_atomically(path, data)
+    name = os.path.basename(os.fsdecode(path))
+    with written_atomically(path) as file:
+        write(file.write, os.path.splitext(name)[0] or "archive")
 
 
-def write_atomically(path: str, data: bytes) -> None:
-    """Write a file so that it is always the old or the new one, whole."""
-    folder = os.path.dirname(os.path.abspath(path))
+def check_path_or_file(f: Any) -> None:
+    """Whether ``f`` is what can be written to.
+
+    Raises:
+        AttributeError: it is neither a path nor a file.
+    """
+    if not isinstance(f, (str, bytes, os.PathLike)) and not hasattr(f, "write"):
+        raise AttributeError(
+            "expected 'f' to be string, path, or a file-like object with a 'write' attribute"
+        )
+
+
+@contextmanager
+def written_atomically(path: Any) -> Iterator[Any]:
+    """A file to write to that takes its name, whole and synced, when the block ends well.
+
+    Args:
+        path: where it goes. A link stays a link; the permissions of a file that is there stay.
+
+    Raises:
+        RuntimeError: the folder does not exist.
+    """
+    path = os.fsdecode(path)
+    goal = os.path.realpath(path)
+    folder = os.path.dirname(goal)
     if not os.path.isdir(folder):
         raise RuntimeError(f"Parent directory {os.path.dirname(path)} does not exist.")
+    if os.path.exists(goal) and not os.path.isfile(goal):
+        with open(goal, "wb") as device:  # a pipe, say: nothing there could be kept whole
+            yield device
+        return
     handle, beside = tempfile.mkstemp(prefix=".saving-", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
+            os.fchmod(file.fileno(), _permissions(goal))
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)
-        os.replace(beside, path)
+        os.replace(beside, goal)
     except BaseException:
         if os.path.exists(beside):
             os.unlink(beside)
         raise
+    _sync_folder(folder)
 
 
-def _archive(obj: object, folder: str, protocol: int) -> bytes:
+def _permissions(goal: str) -> int:
+    """Those of the file that is replaced, else what a new file gets."""
+    if os.path.exists(goal):
+        return os.stat(goal).st_mode & 0o7777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _sync_folder(folder: str) -> None:
+    """Let the new name reach the disk, too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _save_archive(
+    obj: object, put: Callable[[Any], Any], folder: str, protocol: int, byteorder: bool
+) -> None:
     described = io.BytesIO()
     pickler = Pickler(described, protocol)
     pickler.dump(obj)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        _entry(archive, packed, f"{folder}/data.pkl", described.getvalue())
-        _entry(archive, packed, f"{folder}/byteorder", sys.byteorder.encode())
-        for record in pickler.storages.values():
-            _entry(archive, packed, f"{folder}/data/{record.key}", record.array.tobytes())
-        _entry(archive, packed, f"{folder}/version", b"3\n")
-    return packed.getvalue()
-
-
-_ALIGNMENT = 64
-
-
-def _entry(archive: zipfile.ZipFile, packed: io.BytesIO, name: str, data: bytes) -> None:
-    """Add an entry whose data begins at a multiple of 64 bytes, as PyTorch's do."""
-    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-    start = packed.tell() + 30 + len(name.encode())
-    gap = -(start + 4) % _ALIGNMENT
-    info.extra = b"FB" + gap.to_bytes(2, "little") + b"Z" * gap
-    archive.writestr(info, data)
+    archive = ArchiveWriter(put, folder)
+    archive.add("data.pkl", described.getvalue())
+    archive.add(".format_version", b"1")
+    archive.add(".storage_alignment", b"64")
+    if byteorder:
+        archive.add("byteorder", sys.byteorder.encode())
+    for record in pickler.storages.values():
+        archive.add(f"data/{record.key}", np.ascontiguousarray(record.array))
+    archive.add("version", b"3\n")
+    archive.close()
 
 
 # loading -----------------------------------------------------------------------------------------
 
 
-class _Storage:
-    """A storage read from a file: its memory, and the one engine storage all its tensors share."""
-
-    __slots__ = ("array", "found", "shared")
-
-    def __init__(self, array: np.ndarray, found: dtype) -> None:
-        self.array = array
-        self.found = found
-        self.shared: Any = None
-
-
-def _rebuild_tensor(
-    storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False,
-    hooks: Any = None, metadata: Any = None,
-) -> Any:  # fmt: skip
-    """A tensor over a storage, after everything the file says has been checked."""
-    size, stride = tuple(size), tuple(stride)
-    plain = isinstance(storage, _Storage) and isinstance(offset, int) and len(size) == len(stride)
-    if not plain or not all(isinstance(n, int) for n in (*size, *stride)):
-        raise LoadError("a tensor in the file is described by something else than numbers")
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    empty = 0 in size
-    if offset < 0 or any(n < 0 for n in (*size, *stride)):
-        raise LoadError("a tensor in the file has a negative size, stride or offset")
-    if not empty and last >= storage.array.size:
-        raise LoadError(
-            f"a tensor in the file (size {list(size)}, stride {list(stride)}, offset {offset}) "
-            f"reaches beyond its storage of {storage.array.size} elements"
-        )
-    meta = strided_meta(size, stride, storage.found)
-    if meta.contiguous and offset == 0 and meta.numel == storage.array.size:
-        if storage.shared is None:
-            made = wrap(Value(meta, -1, storage.array.reshape(size)))
-            storage.shared = made
-            return made.requires_grad_() if requires_grad else made
-    if storage.shared is None:
-        flat = strided_meta((storage.array.size,), (1,), storage.found)
-        storage.shared = wrap(Value(flat, -1, storage.array))
-    made = as_strided_of(storage.shared, size, stride, offset)
-    return made.requires_grad_() if requires_grad else made
-
-
-def as_strided_of(tensor: Any, size: Any, stride: Any, offset: int) -> Any:
-    """A tensor that looks at the same storage with any size, stride and offset."""
-    return views.share(tensor).as_strided(size, stride, offset)
-
-
-def _rebuild_parameter(data: Any, requires_grad: Any = True, hooks: Any = None, *_: Any) -> Any:
-    from_nn = sys.modules["rushlight.nn.parameter"].Parameter
-    return from_nn(data, bool(requires_grad))
-
-
-def _ordered(*items: Any) -> OrderedDict[Any, Any]:
-    return OrderedDict(*items)
-
-
-_DATA: dict[str, Callable[..., Any]] = {
-    "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils _rebuild_tensor": _rebuild_tensor,
-    "torch._utils _rebuild_parameter": _rebuild_parameter,
-    "collections OrderedDict": _ordered,
-    "collections defaultdict": lambda *a: defaultdict(None, *a[1:]),
-    "collections Counter": lambda *a: Counter(*a),
-    "builtins set": lambda *a: set(*a),
-    "__builtin__ set": lambda *a: set(*a),
-    "builtins bytearray": lambda *a: bytearray(*a),
-    "torch Size": lambda *a: Size(*a),
-    "torch device": lambda *a: device(*a),
-    "_codecs encode": lambda text, encoding="utf-8": text.encode(encoding),
-    "builtins complex": lambda *a: complex(*a),
-    "__builtin__ complex": lambda *a: complex(*a),
-}
-
-
 class _Loader:
     """Loads one archive."""
 
-    def __init__(self, archive: zipfile.ZipFile, map_location: Any) -> None:
+    def __init__(self, archive: ArchiveReader, map_location: Any) -> None:
         self.archive = archive
-        names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        if len(names) != 1:
-            raise LoadError("the archive holds no data.pkl: not a file written by torch.save")
-        self.folder = names[0][: -len("data.pkl")]
         self.map_location = map_location
-        self.storages: dict[str, _Storage] = {}
-        self.total = 0
+        self.storages: dict[str, tuple[UntypedStorage, dtype | None]] = {}
         self.swapped = self._byteorder() != sys.byteorder
 
     def _byteorder(self) -> str:
-        try:
-            return self._read("byteorder", 16).decode()
-        except KeyError:
+        if "byteorder" not in self.archive:
             return "little"
+        if self.archive.size("byteorder") <= 16:
+            found = self.archive.read("byteorder").tobytes().decode("latin-1")
+            if found in ("little", "big"):
+                return found
+        raise LoadError("the file names an order of bytes that is not known")
 
-    def _read(self, name: str, limit: int) -> bytes:
-        info = self.archive.getinfo(self.folder + name)
-        if info.file_size > limit or info.compress_type != zipfile.ZIP_STORED:
-            raise LoadError(f"entry {name} of the file is compressed or larger than allowed")
-        return self.archive.read(info)
+    def description(self) -> bytes:
+        """The pickle that describes the objects."""
+        if self.archive.size("data.pkl") > _MAX_PICKLE:
+            raise LoadError("the file's description of its contents is larger than allowed")
+        return self.archive.read("data.pkl").tobytes()
 
-    def find(self, module: str, name: str) -> Any:
-        """What stands for a name of the file."""
-        full = f"{module} {name}"
-        if full in _DATA:
-            return Global(f"{module}.{name}", _DATA[full])
-        if module == "torch" and name in BY_NAME:
-            return BY_NAME[name]
-        if module in ("torch", "torch.storage") and name in CLASSES:
-            return CLASSES[name]
-        raise refusal(f"{module}.{name}")
-
-    def storage(self, identifier: Any) -> _Storage:
+    def storage(self, identifier: Any) -> Any:
         """The storage a persistent id names."""
         if not isinstance(identifier, tuple) or len(identifier) != 5 or identifier[0] != "storage":
-            raise LoadError("the file refers to something that is not a storage")
-        _, found, key, where, count = identifier
-        if not isinstance(found, dtype) or not isinstance(key, str) or not isinstance(count, int):
-            raise LoadError("the file describes a storage by something else than type and size")
-        if key not in self.storages:
-            self._place(where)
-            size = count * found.itemsize
-            self.total += size
-            if count < 0 or self.total > MAX_BYTES:
-                raise LoadError("the file asks for more memory than may be loaded")
-            data = self._read(f"data/{key}", MAX_BYTES)
-            if len(data) != size:
-                raise LoadError(f"storage {key} has {len(data)} bytes where {size} are announced")
-            array = np.frombuffer(bytearray(data), found.numpy)
-            if self.swapped:
-                array = array.byteswap()
-            self.storages[key] = _Storage(np.array(array), found)
-        return self.storages[key]
+            raise damaged("it refers to something that is not a storage")
+        _, kind, key, where, count = identifier
+        if kind is UntypedStorage:  # from Python's own unpickler
+            kind = None
+        if not isinstance(key, str) or not isinstance(count, int) or not isinstance(where, str):
+            raise damaged("a storage is described by something else than type and size")
+        if not (kind is None or isinstance(kind, dtype)):
+            raise damaged("a storage is of no known type")
+        known = self.storages.get(key)
+        if known is None:
+            known = restore(self._read(key, kind, count), where, self.map_location), kind
+            self.storages[key] = known
+        storage, first = known
+        if first is not kind:
+            raise damaged(f"storage {key} has two types")
+        return storage if kind is None else TypedStorage(wrap_storage=storage, dtype=kind)
 
-    def _place(self, where: Any) -> None:
-        wanted = self.map_location
-        if isinstance(wanted, dict):
-            where = wanted.get(where, where)
-        elif callable(wanted):
-            return
-        elif wanted is not None:
-            where = str(device(wanted))
-        if wanted is None and str(where).startswith("cuda"):
-            raise RuntimeError(
-                "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() "
-                "is False. If you are running on a CPU-only machine, please use torch.load with "
-                "map_location=torch.device('cpu') to map your storages to the CPU."
+    def _read(self, key: str, kind: dtype | None, count: int) -> UntypedStorage:
+        itemsize = 1 if kind is None else kind.itemsize
+        have = self.archive.size(f"data/{key}")
+        if have != count * itemsize:
+            raise LoadError(
+                f"storage {key} has {have} bytes where {count * itemsize} are announced"
             )
-        require_device(str(where))
-
-    def load(self) -> Any:
-        """The object in the archive."""
-        return Reader(self.find, self.storage, _set_state).read(self._read("data.pkl", 1 << 30))
-
-
-def _set_state(target: Any, state: Any) -> Any:
-    """States of data: the attributes of an OrderedDict (a state_dict's ``_metadata``)."""
-    if type(target) is OrderedDict and isinstance(state, dict):
-        if set(state) - {"_metadata"}:
-            raise LoadError("the file sets unknown attributes of an OrderedDict")
-        if "_metadata" in state:
-            target._metadata = state["_metadata"]  # type: ignore[attr-defined]
-        return target
-    if isinstance(target, Tensor) and isinstance(state, (dict, tuple)):
-        return target
-    raise LoadError(f"the file sets the state of a {type(target).__name__}")
+        data = self.archive.read(f"data/{key}")
+        if self.swapped and itemsize > 1:
+            if kind is not None and kind.is_complex:
+                itemsize //= 2
+            data = np.ascontiguousarray(data.reshape(-1, itemsize)[:, ::-1]).reshape(-1)
+        return storage_of_bytes(data)
 
 
 def load(
@@ -295,13 +245,22 @@ def load(
 ) -> Any:
     """Read what ``torch.save`` wrote, here or in PyTorch.
 
-    Only plain data is loaded: tensors, numbers, strings and containers of them. The file cannot
-    run code.
+    Only plain data is loaded unless ``weights_only=False``: tensors, numbers, strings and
+    containers of them. Then the file cannot run code, nor ask for more memory than its own size.
 
     Args:
-        f: a path or a binary file object.
+        f: a path or a binary file object that can seek.
         map_location: where tensors go: a device, a dictionary of devices, or a function.
-        weights_only: ``False`` additionally loads whole modules; only for files you trust.
+        pickle_module: reads whole objects in place of Python's ``pickle``.
+        weights_only: ``False`` additionally loads whole modules, by running what the file names;
+            only for files whose author you trust.
+        mmap: whether tensors lie in the file itself, which is read when they are looked at;
+            changes to them stay in memory. Their checksums are not looked at.
+        pickle_load_args: go to the unpickler of ``pickle_module``.
+
+    Raises:
+        LoadError: the file is damaged, of another kind, or asks for more than data; a
+            ``RuntimeError`` and a ``pickle.UnpicklingError``.
 
     See https://pytorch.org/docs/stable/generated/torch.load.html.
 
@@ -311,44 +270,96 @@ def load(
     >>> torch.load(io.BytesIO(file.getvalue()))
     [1, tensor([0.])]
     """
-    try:
-        archive = zipfile.ZipFile(f)
-    except zipfile.BadZipFile as error:
-        raise LoadError(
-            f"{f!r} is not a file in PyTorch's zip format ({error}). Files written before PyTorch "
-            "1.6 are not read; load and save them again with a newer PyTorch."
-        ) from error
-    with archive:
-        loader = _Loader(archive, map_location)
-        if weights_only is False:
-            return _load_trusted(loader)
-        return loader.load()
+    safely = weights_only is not False
+    if safely and pickle_module is not None:
+        raise RuntimeError(
+            "Can not safely load weights when explicit pickle_module is specified\n"
+            "Leave it out, or pass weights_only=False for a file whose author you trust."
+        )
+    by_path = isinstance(f, (str, bytes, os.PathLike))
+    if mmap and not by_path:
+        raise ValueError(
+            "f must be a string filename in order to use mmap argument\n"
+            "Pass the path of the file, or leave mmap out."
+        )
+
+    def trusted(data: bytes, load_persistent: Any, _: Any) -> Any:
+        return read_trusted(data, load_persistent, pickle_module, **pickle_load_args)
+
+    with _opened(f) as file:
+        if is_archive(file):
+            path = os.fsdecode(f) if mmap else None
+            loader = _Loader(ArchiveReader(file, path), map_location)
+            if safely:
+                return Reader(find_data, loader.storage, set_state).read(loader.description())
+            return trusted(loader.description(), loader.storage, None)
+        if mmap:
+            raise RuntimeError(
+                "mmap can only be used with files saved with "
+                "`torch.save(_use_new_zipfile_serialization=True)`, please torch.save your "
+                "checkpoint with this option in order to use mmap."
+            )
+        if is_legacy(file):
+            return load_legacy(file, map_location, None if safely else trusted)
+        raise _of_no_known_kind(file)
 
 
-class _TrustingUnpickler(pickle.Unpickler):
-    """For files the user trusts: like the safe reader, and classes of the user's besides."""
-
-    def __init__(self, file: Any, loader: _Loader) -> None:
-        super().__init__(file)
-        self._loader = loader
-
-    def persistent_load(self, identifier: Any) -> Any:
-        return self._loader.storage(identifier)
-
-    def find_class(self, module: str, name: str) -> Any:
-        full = f"{module} {name}"
-        if full in _DATA:
-            return _DATA[full]
-        if module == "torch" and name in BY_NAME:
-            return BY_NAME[name]
-        if module in ("torch", "torch.storage") and name in CLASSES:
-            return CLASSES[name]
-        if module == "torch" or module.startswith("torch."):
-            module = "rushlight" + module[len("torch") :]
-        return super().find_class(module, name)
+@contextmanager
+def _opened(f: Any) -> Iterator[Any]:
+    """A file that can seek, from a path or a file object."""
+    if isinstance(f, (str, bytes, os.PathLike)):
+        with open(f, "rb") as file:
+            yield file
+        return
+    if not hasattr(f, "seek") or not hasattr(f, "read"):
+        raise AttributeError(
+            f"'{type(f).__name__}' object has no attribute 'seek'. You can only torch.load from a "
+            "file that is seekable. Please pre-load the data into a buffer like io.BytesIO and try "
+            "to load from it instead."
+        )
+    yield f
 
 
-def _load_trusted(loader: _Loader) -> Any:
-    return _TrustingUnpickler(io.BytesIO(loader._read("data.pkl", 1 << 30)), loader).load()
+def _of_no_known_kind(file: Any) -> Exception:
+    begin = file.read(8)
+    if not begin:
+        return EOFError("Ran out of input: the file is empty. Was it saved completely?")
+    if begin.startswith(b"\x80"):
+        return LoadError(
+            "Invalid magic number; corrupt file?\nThe file is a pickle that torch.save did not "
+            "write. If you trust its author, read it with Python's pickle."
+        )
+    if begin[1:].lstrip(b"\0").startswith(b"{") or begin[7:8] == b"\0":
+        advice = "It may be a safetensors file: read it with safetensors.torch.load_file."
+    else:
+        advice = "Files of PyTorch before 0.2 and of other programs are not read."
+    return LoadError(
+        "PytorchStreamReader failed reading zip archive: failed finding central directory. The "
+        f"file is damaged, incomplete, or was not written by torch.save.\n{advice}"
+    )
 
 
+def get_unsafe_globals_in_checkpoint(f: Any) -> list[str]:
+    """The names in a file that ``torch.load`` refuses with ``weights_only=True``.
+
+    Args:
+        f: a path or a binary file object.
+
+    Raises:
+        LoadError: it is no zip archive that ``torch.save`` wrote.
+
+    See https://pytorch.org/docs/stable/notes/serialization.html.
+
+    >>> import io, rushlight as torch
+    >>> file = io.BytesIO()
+    >>> torch.save(torch.nn.ReLU(), file)
+    >>> torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    ['torch.nn.ReLU']
+    """
+    with _opened(f) as file:
+        file.seek(0)
+        if not is_archive(file):
+            raise LoadError("get_unsafe_globals_in_checkpoint only reads files in the zip format")
+        data = _Loader(ArchiveReader(file), None).description()
+    return [f"{module}.{name}" for module, name in dict.fromkeys(names_in(data))
+            if not is_known(module, name)]  # fmt: skip

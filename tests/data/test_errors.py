@@ -20,6 +20,13 @@ def stream(torch: Any) -> Any:
     return Stream()
 
 
+class Short(list[Any]):
+    """Gives fewer samples than it is asked for."""
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        return [self[indices[0]]]
+
+
 def changed(data: Any, name: str) -> None:
     setattr(data.DataLoader([1, 2]), name, 1)
 
@@ -29,6 +36,21 @@ PROGRAMS: dict[str, Program] = {
     "timeout": lambda torch, data: data.DataLoader([1], timeout=-1),
     "prefetch": lambda torch, data: data.DataLoader([1], prefetch_factor=2),
     "persistent": lambda torch, data: data.DataLoader([1], persistent_workers=True),
+    "prefetch less than none": lambda torch, data: data.DataLoader(
+        [1], num_workers=1, prefetch_factor=-1
+    ),
+    "context without workers": lambda torch, data: data.DataLoader(
+        [1], multiprocessing_context="fork"
+    ),
+    "unknown context": lambda torch, data: data.DataLoader(
+        [1], num_workers=1, multiprocessing_context="wish"
+    ),
+    "no context": lambda torch, data: data.DataLoader(
+        [1], num_workers=1, multiprocessing_context=5
+    ),
+    "timeout without workers": lambda torch, data: iter(data.DataLoader([1], timeout=1)),
+    "pickled iterator": lambda torch, data: iter(data.DataLoader([1])).__getstate__(),
+    "nested size": lambda torch, data: data.StackDataset(Short([1, 2])).__getitems__([0, 1]),
     "drop single": lambda torch, data: data.DataLoader([1], batch_size=None, drop_last=True),
     "batch sampler": lambda torch, data: data.DataLoader([1], batch_sampler=[[1]], batch_size=2),
     "shuffled batches": lambda torch, data: data.DataLoader([1], batch_sampler=[[1]], shuffle=True),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +47,41 @@ def run(code: str, names: dict[str, object], title: str) -> None:
     assert not problems, "".join(problems)
 
 
+def commands(transcript: str) -> Iterator[tuple[str, str]]:
+    """Each command of a shell session (``$`` begins it, ``>`` goes on) and what it printed."""
+    for part in re.split(r"^\$ ", transcript, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines()
+        rest = 1
+        while rest < len(lines) and re.match(r">( |$)", lines[rest]):
+            rest += 1
+        more = [line[2:] for line in lines[1:rest]]
+        yield "\n".join([lines[0], *more]), "".join(f"{line}\n" for line in lines[rest:])
+
+
+def run_in_shell(transcript: str, folder: Path, title: str) -> None:
+    """Run a shell session in ``folder``; its answers must come out, on either stream."""
+    tools = folder / "tools-of-the-document"
+    tools.mkdir(exist_ok=True)
+    for name, words in {"python": "", "rushlight": " -m rushlight"}.items():
+        (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{words} "$@"\n')
+        (tools / name).chmod(0o755)
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    for command, wanted in commands(transcript):
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        same = doctest.OutputChecker().check_output(wanted, done.stdout, doctest.ELLIPSIS)
+        assert same, f"{title}: {command}\nprinted\n{done.stdout}instead of\n{wanted}"
+
+
 def broken_links(text: str, folder: Path) -> Iterator[str]:
     """Links to files of the project that do not exist."""
     for target in LINK.findall(FENCE.sub("", text)):
@@ -60,6 +98,8 @@ def test_code_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     names: dict[str, object] = {"__name__": "__main__"}
     for number, code in enumerate(blocks(file.read_text("utf-8"), "python"), 1):
         run(code, names, f"{shown(file)}, block {number}")
+    for transcript in blocks(file.read_text("utf-8"), "console"):
+        run_in_shell(transcript, tmp_path, shown(file))
 
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=shown)
@@ -83,6 +123,9 @@ def test_the_checks_notice(tmp_path: Path) -> None:
         run(">>> 1 + 1\n3\n", {}, "a wrong answer")
     with pytest.raises(ZeroDivisionError):
         run("1 / 0", {}, "an error")
+    with pytest.raises(AssertionError, match="instead of"):
+        run_in_shell("$ cat <<END\n> 3\n> END\n4\n", tmp_path, "a session")
+    run_in_shell("$ echo 3 4\n3 ...\n$ python -c 'print(5)'\n5\n", tmp_path, "a session")
     assert list(broken_links("[a](missing.md) [b](https://a.b)", tmp_path)) == ["missing.md"]
     assert figures("| a | 1.5, 20 |\n| 2,000 |\n3") == [["1.5", "20"], ["2,000"]]
     assert blocks("```python\nx\n```\ntext\n```sh\ny\n```\n", "python") == ["x\n"]

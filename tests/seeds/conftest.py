@@ -13,6 +13,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from rushlight.cli import aliases
 collect_ignore_glob = ["programs/*"]
 
 PROGRAMS = Path(__file__).parent / "programs"
+ROOT = Path(__file__).resolve().parents[2]
 
 #: What ran when the notes were written and PyTorch 2.13 has given up; rushlight still takes it.
 GONE_FROM_PYTORCH = {".next()": ".__next__()"}
@@ -35,16 +37,25 @@ UNDER_RUN = aliases.installed()
 
 
 def is_installed(*modules: str) -> bool:
-    """Whether PyTorch and what stands beside it are there to compare with."""
-    return not UNDER_RUN and all(importlib.util.find_spec(name) for name in modules)
+    """Whether PyTorch and what stands beside it are there, and whole, to compare with."""
+    return not UNDER_RUN and all(map(_can_be_imported, modules))
+
+
+@cache
+def _can_be_imported(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except (ImportError, RuntimeError):  # a torchvision that was built for another PyTorch
+        return False
+    return True
 
 
 def room(*modules: str) -> pytest.MarkDecorator:
     """Skips a test of programs that import what rushlight has not yet."""
     missing = []
-    for name in modules:
-        own = own_name(name)
-        if own is not None and aliases.find_own(own) is None:
+    for own in filter(None, map(own_name, modules)):
+        path = ROOT.joinpath(*own.split("."))
+        if not (path.with_suffix(".py").exists() or (path / "__init__.py").exists()):
             missing.append(own)
     return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)}: not here yet")
 
@@ -95,6 +106,16 @@ class Run:
             yield
 
 
+#: What must be installed besides PyTorch where a program imports a part of it.
+BESIDE = {"torch.utils.tensorboard": "tensorboard", "torchvision": "torchvision"}
+
+
+def imported_beside(note: str, blocks: tuple[str, ...]) -> list[str]:
+    """What stands beside PyTorch and is imported by these blocks."""
+    texts = [(PROGRAMS / f"note_{note}" / f"{block}.py").read_text("utf-8") for block in blocks]
+    return [package for name, package in BESIDE.items() if any(name in text for text in texts)]
+
+
 Given = Callable[[Any], dict[str, Any]]
 
 
@@ -118,6 +139,9 @@ def run_blocks(note: str, blocks: tuple[str, ...], given: Given | None, seed: in
                     for old, new in GONE_FROM_PYTORCH.items():
                         text = text.replace(old, new)
                 exec(compile(text, str(path), "exec"), main.__dict__)
+            for left in list(vars(main).values()):  # an author's process closes it as it ends
+                if type(left).__name__ == "SummaryWriter":
+                    left.close()
     finally:
         sys.modules["__main__"] = outside
     return Run(main.__dict__, printed.getvalue(), [str(w.message) for w in caught])
@@ -160,7 +184,7 @@ class Player:
             ours.folder = folder
         if not warns:
             assert ours.warnings == []
-        if is_installed("torch", *beside):
+        if is_installed("torch", *beside, *imported_beside(note, blocks)):
             importlib.import_module("torch").set_num_threads(1)
             folder = self._folder / "torch"
             folder.mkdir(exist_ok=True)

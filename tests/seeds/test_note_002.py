@@ -111,8 +111,7 @@ def test_tensorboard(play, tmp_path: Path) -> None:
         write_mnist(Path("mnist_train"), 64, 10)
         return {}
 
-    beside = ("torchvision", "tensorboard")
-    run = play("002", "tensorboard_mnist", given=given, beside=beside, warns=True)
+    run = play("002", "tensorboard_mnist", given=given, warns=True)
     # torchvision has given up the positional argument of resnet50(False), and says so
     assert all("pretrained" in message or "weights" in message for message in run.warnings)
     assert tuple(run["images"].shape) == (64, 1, 28, 28)

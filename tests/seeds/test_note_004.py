@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.seeds.conftest import PROGRAMS, UNDER_RUN, answering_torch, room
+from tests.seeds.conftest import PROGRAMS, ROOT, UNDER_RUN, answering_torch, room
 from tests.seeds.data_sets import write_cifar
 
 
@@ -245,7 +245,8 @@ dist.destroy_process_group()
 def launch_words() -> list[str]:
     """The arguments in the author's ``launch.json``."""
     text = (PROGRAMS / "note_004" / "launch.json").read_text("utf-8")
-    (configuration,) = json.loads(re.sub(r"^ *//.*$", "", text, flags=re.M))["configurations"]
+    text = re.sub(r"^ *//.*$|,(?=\s*[}\]])", "", text, flags=re.M)  # comments, last commas
+    (configuration,) = json.loads(text)["configurations"]
     assert configuration["program"].endswith("torch/distributed/launch.py")
     return configuration["args"]
 
@@ -265,7 +266,7 @@ def test_launching(tmp_path: Path, count: int) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "rushlight", "run", "-m", "torch.distributed.launch", *words],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,

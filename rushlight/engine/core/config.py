@@ -115,6 +115,12 @@ def launch_variables() -> dict[str, str]:
     return {name: os.environ[name] for name in LAUNCH_VARIABLES if name in os.environ}
 
 
+def torch_home() -> str:
+    """Where PyTorch's programs keep what they download, as the environment says it now."""
+    caches = os.environ.get("XDG_CACHE_HOME", os.path.join("~", ".cache"))
+    return os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(caches, "torch")))
+
+
 def export(variables: Mapping[str, str]) -> None:
     """Set variables for libraries that are loaded later and for child processes."""
     os.environ.update(variables)

@@ -44,7 +44,10 @@ def as_shape(sizes: tuple[Any, ...]) -> Shape:
     """Sizes given as ``f(2, 3)`` or ``f((2, 3))`` as one tuple of ints."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
-    return tuple(int(s.__index__()) for s in sizes)
+    for size in sizes:
+        if size.__class__ is not int:
+            return tuple([int(s.__index__()) for s in sizes])
+    return sizes
 
 
 def contiguous_strides(shape: Sequence[int]) -> Shape:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rushlight.engine.core.dtype import float8_e5m2
 from rushlight.engine.ir.graph import Meta
 
 
@@ -22,9 +23,16 @@ def empty_strided(meta: Meta) -> np.ndarray:
         return np.empty(meta.shape, meta.dtype.numpy)
     memory = np.empty(span_of(meta.shape, meta.strides), meta.dtype.numpy)
     itemsize = meta.dtype.itemsize
-    return np.lib.stride_tricks.as_strided(
-        memory, meta.shape, tuple(s * itemsize for s in meta.strides)
-    )
+    return window(memory, meta.shape, tuple(s * itemsize for s in meta.strides))
+
+
+def window(array: np.ndarray, shape: Sequence[int], strides: Sequence[int]) -> np.ndarray:
+    """The memory of ``array`` with another shape and other strides, in bytes."""
+    if array.dtype is float8_e5m2.numpy:  # NumPy takes its description for one of its own types
+        seen = np.lib.stride_tricks.as_strided(array.view(np.uint8), shape, strides)
+        return seen.view(array.dtype)
+    return np.lib.stride_tricks.as_strided(array, shape, strides)
+
 
 
 def copy_strided(buffer: np.ndarray, meta: Meta) -> np.ndarray:

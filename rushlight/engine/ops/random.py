@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
@@ -25,6 +26,14 @@ from rushlight.engine.ir.scalar import Expr, cast, const, where
 
 #: The generator everything draws from that is not given another.
 default_engine = Engine()
+
+# Held over a fork, so that no child inherits it locked by a thread that is not there any more.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=default_engine.lock.acquire,
+        after_in_parent=default_engine.lock.release,
+        after_in_child=default_engine.lock.release,
+    )
 
 _STREAM = make_meta((), int64)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rushlight.engine.core.dtype import dtype
 from rushlight.engine.core.shape import Shape
-from rushlight.engine.ir.buffers import settle, span_of
+from rushlight.engine.ir.buffers import settle, span_of, window
 from rushlight.engine.ir.graph import Meta, strided_meta
 from rushlight.engine.ir.op import VIEW, Op, Spec
 from rushlight.engine.ops.view import embed, view_embed
@@ -108,7 +108,7 @@ def _unfold_kernel(spec: Spec, dim: int, size: int, step: int) -> Callable[[Arra
         strides = list(x.strides)
         stride = strides[dim]
         strides[dim] = stride * step
-        return np.lib.stride_tricks.as_strided(x, shape, (*strides, stride))
+        return window(x, shape, (*strides, stride))
 
     return windows
 
@@ -143,8 +143,8 @@ def _strided_kernel(
         x = settle(x, source)
         itemsize = x.itemsize
         strides = tuple(s * itemsize for s in stride)
-        flat = np.lib.stride_tricks.as_strided(x, (source_span,), (itemsize,))
-        return np.lib.stride_tricks.as_strided(flat[storage_offset:], size, strides)
+        flat = window(x, (source_span,), (itemsize,))
+        return window(flat[storage_offset:], size, strides)
 
     source_span = span_of(tuple(source.shape), source.strides)
     return look

@@ -66,7 +66,8 @@ def _entry(program: Program) -> dict[str, Any]:
 def restore(saved: dict[str, Any]) -> None:
     """Let programs that come from now on go on from where ``recorded`` saw them.
 
-    Programs that this process knows already are set back or forth to it.
+    Programs that this process knows already are set back or forth to it; those that had not
+    come by then count as new.
 
     Args:
         saved: what ``recorded`` gave, perhaps in another process.
@@ -78,7 +79,12 @@ def restore(saved: dict[str, Any]) -> None:
     if _recall not in misses.arrivals:
         misses.arrivals.append(_recall)
     for miss in misses.history:
-        _recall(miss.program)
+        if digest(miss.program) in _expected:
+            _recall(miss.program)
+        else:  # as if it had not come yet, which is how it was then
+            program = miss.program
+            program.runs, program.seen = 0, -(1 << 60)
+            program.compiled = program.compilation = None
 
 
 def _recall(program: Program) -> None:
@@ -90,8 +96,10 @@ def _recall(program: Program) -> None:
         return
     program.runs, program.seen = entry["runs"], entry["seen"]
     if entry["refused"]:
-        program.compilation = compiling.REFUSED
-    elif entry["compiled"] and program.compiled is None and program.compilation is None:
+        program.compiled, program.compilation = None, compiling.REFUSED
+    elif not entry["compiled"]:
+        program.compiled = program.compilation = None
+    elif program.compiled is None:
         program.compilation = _begin(program, entry["varying"])
 
 

@@ -93,9 +93,10 @@ class BoundHook:
         return {"hook": self.hook, "with_module": self.with_module, "module": module}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if state["with_module"] and state["module"] is None:
+        module = state.get("module")
+        if state["with_module"] and module is None:
             raise RuntimeError("You are trying to revive the hook of a dead Module!")
-        BoundHook.__init__(self, state["hook"], state["module"])
+        BoundHook.__init__(self, state["hook"], module)
 
 
 class GlobalHooks:

@@ -9,7 +9,10 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from rushlight._arrays import tensor_of_array
 from rushlight._random import default_generator, randperm
+from rushlight._tensor import Tensor
+from rushlight.utils.data._utils.collate import known
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -60,6 +63,24 @@ class TensorDataset(Dataset[tuple[Any, ...]]):
     def __len__(self) -> int:
         return int(self.tensors[0].size(0))
 
+    def _columns(self, indices: Sequence[Any]) -> list[Any] | None:
+        """The batch that ``default_collate`` makes of these samples, in one go.
+
+        ``None`` where it has to be made sample by sample: that a subclass changes samples, that
+        gradients flow, or that there is no such sample, is found out there.
+        """
+        if type(self).__getitem__ is not TensorDataset.__getitem__:
+            return None
+        if set(map(type, indices)) != {int}:
+            return None
+        found = []
+        for tensor in self.tensors:
+            array = known(tensor) if type(tensor) is Tensor else None
+            if array is None or not -len(array) <= min(indices) <= max(indices) < len(array):
+                return None
+            found.append(tensor_of_array(array.take(indices, axis=0)))
+        return found
+
 
 class StackDataset(Dataset[Any]):
     """Several datasets side by side; a sample is a tuple (or dictionary) of theirs."""
@@ -85,8 +106,28 @@ class StackDataset(Dataset[Any]):
             return {key: dataset[index] for key, dataset in self.datasets.items()}
         return tuple(dataset[index] for dataset in self.datasets)
 
+    def __getitems__(self, indices: list[Any]) -> list[Any]:
+        if isinstance(self.datasets, dict):
+            columns = [_samples(dataset, indices) for dataset in self.datasets.values()]
+            rows = zip(*columns, strict=True)
+            return [dict(zip(self.datasets, row, strict=True)) for row in rows]
+        return list(zip(*(_samples(dataset, indices) for dataset in self.datasets), strict=True))
+
     def __len__(self) -> int:
         return self._length
+
+
+def _samples(dataset: Any, indices: list[Any]) -> list[Any]:
+    """Several samples, fetched at once where the dataset can do that."""
+    several = getattr(dataset, "__getitems__", None)
+    if not callable(several):
+        return [dataset[index] for index in indices]
+    found: list[Any] = several(indices)
+    if len(found) != len(indices):
+        raise ValueError(
+            f"Nested dataset's output size mismatch. Expected {len(indices)}, got {len(found)}"
+        )
+    return found
 
 
 class ConcatDataset(Dataset[T_co]):
@@ -148,6 +189,13 @@ class Subset(Dataset[T_co]):
         if isinstance(index, list):
             return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
+
+    def _columns(self, indices: Sequence[Any]) -> list[Any] | None:
+        """See ``TensorDataset``."""
+        columns = getattr(self.dataset, "_columns", None)
+        kind = type(self)
+        own = kind.__getitem__ is Subset.__getitem__ and kind.__getitems__ is Subset.__getitems__
+        return columns([self.indices[i] for i in indices]) if columns and own else None
 
     def __getitems__(self, indices: list[int]) -> list[T_co]:
         several = getattr(self.dataset, "__getitems__", None)

@@ -4,4 +4,4 @@ import torch.nn.functional as F
 import torch.optim as optim
 
 from torch.utils.data import Dataset, DataLoader
-# left out: from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import SummaryWriter

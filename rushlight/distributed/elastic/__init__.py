@@ -1,0 +1,3 @@
+"""What scripts for torchrun import: ``torch.distributed.elastic``."""
+
+from rushlight.distributed.elastic import multiprocessing

@@ -1,0 +1,3 @@
+"""Errors of launched ranks: ``torch.distributed.elastic.multiprocessing``."""
+
+from rushlight.distributed.elastic.multiprocessing import errors

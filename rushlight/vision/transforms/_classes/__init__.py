@@ -1,0 +1,1 @@
+"""The transforms as objects, by what they change."""

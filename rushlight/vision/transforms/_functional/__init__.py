@@ -1,0 +1,1 @@
+"""The functions behind the transforms: on Pillow images, and on tensors."""

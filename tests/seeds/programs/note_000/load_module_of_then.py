@@ -1,0 +1,2 @@
+model = torch.load(PATH)
+model.eval()
