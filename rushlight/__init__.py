@@ -99,7 +99,7 @@ globals().update(_namespace("torch"))
 
 #: Parts that are imported when they are first used.
 _LAZY = (
-    "backends", "compiler", "debug", "distributed", "fft", "hub", "jit", "linalg",
+    "accelerator", "backends", "compiler", "debug", "distributed", "fft", "hub", "jit", "linalg",
     "multiprocessing", "nn", "optim", "profiler", "serialization", "special", "storage", "utils",
     "version", "vision",
 )  # fmt: skip

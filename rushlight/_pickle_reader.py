@@ -107,6 +107,8 @@ class Reader:
         self._memo: dict[int, Any] = {}
         self._count = 0
         self._marks = 0
+        self._names = 0  # how many have been read and not been called
+        self._of_the_user: Exception | None = None
 
     def read(self, data: Any) -> Any:
         """The object a pickle describes.
@@ -130,6 +132,8 @@ class Reader:
         except MemoryError as error:
             raise LoadError("the file asks for more memory than there is") from error
         except DAMAGE as error:
+            if error is self._of_the_user:
+                raise
             raise damaged(error) from error
         raise damaged("it ends too early")
 
@@ -137,8 +141,8 @@ class Reader:
         found = self._pop()
         if self._stack:
             raise damaged("objects are left over")
-        if isinstance(found, Global):
-            raise refusal(found.name)
+        if self._names:
+            _refuse_names(found)
         return found
 
     # the stack -----------------------------------------------------------------------------------
@@ -177,13 +181,18 @@ class Reader:
 
     def _global(self, argument: str) -> None:
         module, name = argument.split(" ", 1)
-        self._push(self._find(module, name))
+        self._push(self._named(module, name))
+
+    def _named(self, module: str, name: str) -> Any:
+        found = self._find(module, name)
+        self._names += isinstance(found, Global)
+        return found
 
     def _stack_global(self, _: Any) -> None:
         name, module = self._pop(), self._pop()
         if not isinstance(name, str) or not isinstance(module, str):
             raise damaged("name of a global")
-        self._push(self._find(module, name))
+        self._push(self._named(module, name))
 
     def _reduce(self, _: Any) -> None:
         arguments, function = self._pop(), self._pop()
@@ -191,12 +200,14 @@ class Reader:
             raise unsupported(f"Trying to call reduce for unrecognized function {type(function)}")
         if function.build is None:
             raise refusal(function.name)
+        self._names -= 1
         self._push(function.build(*arguments))
 
     def _newobj(self, _: Any) -> None:
         arguments, cls = self._pop(), self._pop()
         if not isinstance(cls, Global) or not isinstance(arguments, tuple):
             raise unsupported("Can only create new object for classes allowlisted")
+        self._names -= 1
         if isinstance(cls.found, type):
             self._push(cls.found.__new__(cls.found, *arguments))
             return
@@ -267,10 +278,17 @@ class Reader:
         self._memo[len(self._memo)] = self._top()
 
     def _get(self, argument: int) -> None:
-        self._push(self._memo[argument])
+        found = self._memo[argument]
+        self._names += isinstance(found, Global)
+        self._push(found)
 
     def _persistent(self, _: Any) -> None:
-        self._push(self._load_persistent(self._pop()))
+        identifier = self._pop()
+        try:
+            self._push(self._load_persistent(identifier))
+        except Exception as error:  # what the user's map_location raises is no damage
+            self._of_the_user = error
+            raise
 
 
 def as_key(key: Any) -> Any:
@@ -290,6 +308,21 @@ def as_key(key: Any) -> Any:
         if len(level) > _MAX_KEY_PARTS:
             break
     raise LoadError("the file uses a deeply nested tuple as a key")
+
+
+def _refuse_names(found: Any) -> None:
+    """Names that were to be called, and were not, are no data."""
+    seen: set[int] = set()
+    waiting = [found]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Global):
+            raise refusal(item.name)
+        if isinstance(item, (list, tuple, dict, set, frozenset)) and id(item) not in seen:
+            seen.add(id(item))
+            waiting.extend(item)
+            if isinstance(item, dict):
+                waiting.extend(item.values())
 
 
 def names_in(data: bytes) -> Iterator[tuple[str, str]]:

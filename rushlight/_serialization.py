@@ -329,8 +329,11 @@ def _of_no_known_kind(file: Any) -> Exception:
             "Invalid magic number; corrupt file?\nThe file is a pickle that torch.save did not "
             "write. If you trust its author, read it with Python's pickle."
         )
-    if begin[1:].lstrip(b"\0").startswith(b"{") or begin[7:8] == b"\0":
-        advice = "It may be a safetensors file: read it with safetensors.torch.load_file."
+    if begin[4:] == bytes(4):
+        advice = (
+            "It may be a safetensors file: read it with rushlight.utils.safetensors.load_file, or "
+            "with safetensors.torch.load_file."
+        )
     else:
         advice = "Files of PyTorch before 0.2 and of other programs are not read."
     return LoadError(

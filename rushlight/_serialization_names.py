@@ -87,13 +87,14 @@ def own_object(module: str, name: str) -> Any:
     for (own, own_title), place in _PLACES.items():
         if place == (module, name):
             return _member(import_module(own), own_title)
-    searched = module
-    while searched:
-        own_module = own_name(searched)
-        found = _member(_imported(own_module), name) if own_module is not None else None
+    parts = module.split(".")
+    searched = [own_name(".".join(parts[:count])) for count in range(len(parts), 0, -1)]
+    if module.startswith("torch._C"):  # functions that PyTorch's own modules only show
+        searched += _SHOWN_IN
+    for own_module in searched:
+        found = None if own_module is None else _member(_imported(own_module), name)
         if found is not None:
             return found
-        searched = searched.rpartition(".")[0]
     raise AttributeError(
         f"the file needs {module}.{name}, and rushlight has nothing of that name; save a "
         "state_dict instead of the whole object"

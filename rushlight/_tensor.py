@@ -98,7 +98,13 @@ class Tensor(TensorBase, _Methods):
         """Whether the tensor lives on a GPU."""
         return self.device.type == "cuda"
 
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the tensor lives in main memory."""
+        return self.device.type == "cpu"
+
     is_sparse = is_quantized = is_mkldnn = is_meta = is_nested = False
+    is_mps = is_xpu = is_xla = is_ipu = is_mtia = is_vulkan = is_sparse_csr = False
     names: tuple[None, ...] = ()
 
     def size(self, dim: int | None = None) -> Any:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import rushlight
+from rushlight._names import TORCH_VERSION
 from rushlight.engine.backends.cpu import onednn, threads
 from rushlight.engine.backends.cpu.llvm import jit, store
 from rushlight.engine.core import config
@@ -38,7 +39,7 @@ def _version(package: str) -> str:
 
 
 def _rows() -> Iterator[tuple[str, str]]:
-    yield "rushlight", rushlight.__version__
+    yield "rushlight", f"{rushlight.__version__} (follows PyTorch {TORCH_VERSION})"
     yield "python", f"{platform.python_version()} ({sys.executable})"
     yield "system", platform.platform()
     for package in _PACKAGES:

@@ -76,7 +76,8 @@ def _debug(words: Sequence[str]) -> int:
         sys.excepthook(type(error), error, error.__traceback__)
         debugger.reset()
         debugger.interaction(None, error.__traceback__)
-        raise
+        _world.mark_failed()
+        return 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from rushlight.distributed import _rendezvous
 from rushlight.distributed._link import Link
 from rushlight.distributed.errors import DistNetworkError, DistStoreError
-from rushlight.engine.core.config import export, launch_variables
+from rushlight.engine.core.config import exported, launch_variables
 
 _ENV_ERROR = (
     "Error initializing torch.distributed using env:// rendezvous: environment variable {} "
@@ -172,11 +172,8 @@ def host_name() -> str:
 
 
 def meet(place: Place, timeout: float) -> tuple[Link | None, Server | None]:
-    """Wait until all ranks are there; the line to the meeting point, and the server if it is ours.
-
-    Tells MPI, by its variables, whom to ask when it starts.
-    """
-    if place.rank is None or place.size == 1:
+    """Wait until all ranks are there; the line to the meeting point, the server if it is ours."""
+    if place.rank is None or (place.size == 1 and not place.served):
         return None, None
     if not 0 <= place.rank < place.size:
         raise ValueError(f"invalid rank {place.rank}: there are {place.size} ranks")
@@ -193,13 +190,11 @@ def meet(place: Place, timeout: float) -> tuple[Link | None, Server | None]:
         if server is not None:
             server.close()
         raise
-    export({"PMI_PORT": f"{socket.gethostbyname(place.host)}:{place.port}"})
-    export({"PMI_ID": str(place.rank), "PMI_RANK": str(place.rank), "PMI_SIZE": str(place.size)})
     return link, server
 
 
-def load_mpi() -> Any:
-    """The started MPI library."""
+def load_mpi(link: Link | None) -> Any:
+    """The started MPI library; its variables say whom to ask who it is."""
     reason = missing_library()
     if reason is not None:
         raise ModuleNotFoundError(f"torch.distributed needs MPI: {reason}")
@@ -215,5 +210,11 @@ def load_mpi() -> Any:
             'Install it beside mpi4py: pip install "rushlight[distributed]"'
         ) from error
     if not MPI.Is_initialized():
-        MPI.Init_thread(MPI.THREAD_MULTIPLE)
+        variables = {}
+        if link is not None:
+            host, port = link.address
+            variables["PMI_PORT"] = f"{socket.gethostbyname(host)}:{port}"
+            variables["PMI_ID"] = str(link.rank)
+        with exported(variables):
+            MPI.Init_thread(MPI.THREAD_MULTIPLE)
     return MPI

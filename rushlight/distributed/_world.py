@@ -250,7 +250,7 @@ def _enter_world(method: str | None, rank: int, size: int, backend: str, limit: 
             )
         return
     world.link, world.server = _start.meet(place, limit.total_seconds())
-    world.mpi = _start.load_mpi()
+    world.mpi = _start.load_mpi(world.link)
     everyone = world.mpi.COMM_WORLD
     world.rank, world.size, world.place = int(everyone.rank), int(everyone.size), place
     world.process = os.getpid()

@@ -19,8 +19,8 @@ from rushlight.engine.runtime import history
 from rushlight.engine.runtime.executor import flush
 from rushlight.lightning.hparams import to_plain
 from rushlight.lightning.logged import as_number
-from rushlight.lightning.loop import Progress
 from rushlight.lightning.metrics.metric import Metric
+from rushlight.lightning.progress import Progress
 from rushlight.lightning.saving import (
     DATA_HPARAMS_KEY,
     DATA_HPARAMS_NAME,

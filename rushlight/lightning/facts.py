@@ -11,9 +11,10 @@ from rushlight.lightning.callbacks.early_stopping import EarlyStopping
 from rushlight.lightning.callbacks.model_checkpoint import Checkpoint
 from rushlight.lightning.callbacks.progress import ProgressBar
 from rushlight.lightning.logged import as_number, as_tensor, reduction_name, snapshot
-from rushlight.lightning.loop import EvaluationLoop, Progress, TrainingLoop
+from rushlight.lightning.loop import EvaluationLoop, TrainingLoop
 from rushlight.lightning.optimizers import LRSchedulerConfig
 from rushlight.lightning.places import Place
+from rushlight.lightning.progress import Progress
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
 
 

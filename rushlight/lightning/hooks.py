@@ -117,7 +117,9 @@ class ModelHooks:
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """A training batch is done; ``outputs`` is what ``training_step`` gave."""
 
-    def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_validation_batch_start(
+        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """A validation batch is there."""
 
     def on_validation_batch_end(

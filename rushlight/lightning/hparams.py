@@ -38,7 +38,8 @@ class AttributeDict(dict[str, Any]):
 
     def __repr__(self) -> str:
         width = max((len(key) for key in self), default=0) + 1
-        return "\n".join(f'"{key}":{" " * (width - len(key))}{value}' for key, value in self.items())
+        lines = [f'"{key}":{" " * (width - len(key))}{value}' for key, value in self.items()]
+        return "\n".join(lines)
 
 
 class HyperparametersMixin:

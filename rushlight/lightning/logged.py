@@ -48,15 +48,9 @@ class Entry:
         self.reduce = reduce
         self.metric: Metric | None = None
         self.last: Any = None
-        self.clear()
-
-    def clear(self) -> None:
-        """Begin a new epoch."""
         self.pending: list[tuple[Any, int]] = []
         self.total = self.weight = 0.0
         self.count = 0
-        if self.metric is not None:
-            self.metric.reset()
 
     def add(self, value: Any, weight: int) -> None:
         """Take a value; numbers are read later."""
@@ -112,10 +106,19 @@ class Logged:
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, int | None], Entry] = {}
+        self._ended = False
 
     def begin(self) -> None:
         """Forget the epoch before."""
         self.entries.clear()
+        self._ended = False
+
+    def end(self) -> None:
+        """The values of the epoch have been read: metrics begin anew."""
+        self._ended = True
+        for entry in self.entries.values():
+            if entry.metric is not None:
+                entry.metric.reset()
 
     def log(
         self, name: str, value: Any, loader: int | None, weight: int, on_step: bool,
@@ -145,7 +148,7 @@ class Logged:
         for entry in self.entries.values():
             if entry.on_step and _wanted(entry, purpose) and entry.last is not None:
                 found[entry.full_name + "_step" * entry.forked] = entry.last
-                if entry.forked and purpose == "callback":
+                if entry.forked and purpose == "callback" and not self._ended:
                     found[entry.full_name] = entry.last
         return found
 

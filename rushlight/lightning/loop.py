@@ -7,7 +7,6 @@ progress bar, a logger or the end of an epoch wants them.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from rushlight._tensor import Tensor
@@ -15,6 +14,8 @@ from rushlight.autograd.grad_mode import inference_mode, no_grad
 from rushlight.lightning.calls import Calls
 from rushlight.lightning.logged import Logged, as_number
 from rushlight.lightning.places import Place
+from rushlight.lightning.progress import Progress
+from rushlight.lightning.sources import Source
 from rushlight.lightning.steps import (
     detached,
     loss_of,
@@ -22,36 +23,6 @@ from rushlight.lightning.steps import (
     step_arguments,
     validation_interval,
 )
-from rushlight.lightning.sources import Source
-
-
-@dataclass
-class Progress:
-    """How far training has come.
-
-    Attributes:
-        epoch: the number of the epoch, from 0.
-        batch: the batches done in it.
-        steps: the steps of optimizers, in all epochs.
-        stepped: the batches after which an optimizer stepped; loggers count by it.
-        total: the batches done, in all epochs.
-        validated: whether the validation that follows the newest batch is done.
-        ended: whether the epoch's end has been told.
-        middle: whether the run goes on in the middle of an epoch.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    steps: int = 0
-    stepped: int = 0
-    total: int = 0
-    validated: bool = False
-    ended: bool = False
-    middle: bool = False
-
-    def state(self) -> dict[str, Any]:
-        """As a checkpoint keeps it."""
-        return asdict(self)
 
 
 class TrainingLoop:
@@ -220,6 +191,7 @@ class TrainingLoop:
             shown = self.logged.epoch_values("logger")
             if shown and trainer.loggers:
                 trainer.log_metrics(shown, max(progress.stepped - 1, 0))
+            self.logged.end()
             if module._automatic_optimization:
                 self._schedule("epoch", False, plateau=True)
             progress.ended = True
@@ -346,6 +318,8 @@ class EvaluationLoop:
                 call()
             trainer.update_metrics(self.logged.epoch_values())
             self.report()
+            self.found = self.results()
+            self.logged.end()
             for call in calls.end:
                 call()
         if self.to_train is not None:

@@ -72,7 +72,7 @@ class LightningModule(
 
     @property
     def automatic_optimization(self) -> bool:
-        """Whether the trainer calls backward and the optimizer; ``False``: ``training_step`` does."""
+        """Whether the trainer calls backward and the optimizer, not ``training_step``."""
         return self._automatic_optimization
 
     @automatic_optimization.setter
@@ -354,7 +354,7 @@ class LightningModule(
         """The values of all processes; in a single process the value itself."""
         return data
 
-    # 1.x and 2.x differ here: what is written decides, see ``Calls``.
+    # Hooks of Lightning 1.x: whoever writes one gets the results of all steps.
     training_epoch_end: Callable[[Any], Any] | None = None
     validation_epoch_end: Callable[[Any], Any] | None = None
     test_epoch_end: Callable[[Any], Any] | None = None

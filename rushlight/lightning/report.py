@@ -24,7 +24,9 @@ def print_results(results: list[dict[str, Any]], stage: str) -> None:
     names = dict.fromkeys(name.partition("/dataloader_idx_")[0] for one in results for name in one)
     print(line, _row(titles), line, sep="\n")
     for name in names:
-        cells = [one.get(name, one.get(f"{name}/dataloader_idx_{n}")) for n, one in enumerate(results)]
+        cells = [
+            one.get(name, one.get(f"{name}/dataloader_idx_{n}")) for n, one in enumerate(results)
+        ]
         print(_row([name, *("" if cell is None else str(cell) for cell in cells)]))
     print(line)
 

@@ -45,7 +45,8 @@ def seed_everything(seed: int | None = None, workers: bool = False, verbose: boo
 def random_states() -> dict[str, Any]:
     """The states of rushlight's, NumPy's and Python's generators, as a checkpoint can hold them."""
     version, numbers, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state()  # type: ignore[misc]
+    arrays: Any = np.random.get_state()
+    name, keys, position, has_gauss, cached = arrays
     return {
         "torch": default_generator.get_state(),
         "python": [version, list(numbers), gauss],

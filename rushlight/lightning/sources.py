@@ -212,8 +212,9 @@ class Source:
     def begin(self, epoch: int) -> None:
         """Begin an epoch."""
         for loader in self._loaders():
-            for sampler in (getattr(loader, "sampler", None),
-                            getattr(getattr(loader, "batch_sampler", None), "sampler", None)):  # fmt: skip
+            batches = getattr(loader, "batch_sampler", None)
+            for owner in (loader, batches):
+                sampler = getattr(owner, "sampler", None)
                 set_epoch = getattr(sampler, "set_epoch", None)
                 if set_epoch is not None:
                     set_epoch(epoch)

@@ -20,10 +20,11 @@ from rushlight.lightning.connect import attach_data, callbacks_for, loggers_for,
 from rushlight.lightning.datamodule import LightningDataModule
 from rushlight.lightning.facts import TrainerFacts
 from rushlight.lightning.hooks import DataHooks, overridden
-from rushlight.lightning.loop import EvaluationLoop, Progress, TrainingLoop
+from rushlight.lightning.loop import EvaluationLoop, TrainingLoop
 from rushlight.lightning.module import LightningModule
 from rushlight.lightning.optimizers import configured
 from rushlight.lightning.precision import Precision
+from rushlight.lightning.progress import Progress
 from rushlight.lightning.report import print_results
 from rushlight.lightning.seed import random_states, restore_random_states
 from rushlight.lightning.sources import UNKNOWN, Source
@@ -221,7 +222,9 @@ class Trainer(TrainerFacts):
     # a run ---------------------------------------------------------------------------------------
 
     @contextmanager
-    def _run(self, stage: str, model: Any, given: dict[str, Any], datamodule: Any) -> Iterator[None]:
+    def _run(
+        self, stage: str, model: Any, given: dict[str, Any], datamodule: Any
+    ) -> Iterator[None]:
         """Everything around a run: set up before it, tidy up after it, however it ends."""
         if any(isinstance(each, LightningDataModule) for each in given.values()):
             datamodule = next(v for v in given.values() if isinstance(v, LightningDataModule))
@@ -414,7 +417,7 @@ class Trainer(TrainerFacts):
         with self._run(stage, model, loaders, datamodule):
             loop = self._evaluation(stage, next(iter(loaders.values())), ckpt_path)
             loop.run()
-            results = loop.results()
+            results = loop.found
             for logger in self.loggers:
                 logger.save()
         if verbose:

@@ -1,4 +1,4 @@
-"""Python's ``multiprocessing``, and starting processes as PyTorch does: ``torch.multiprocessing``."""
+"""``multiprocessing``, and starting processes as PyTorch does: ``torch.multiprocessing``."""
 
 from multiprocessing import *
 

@@ -6,10 +6,11 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import rushlight as torch
 from rushlight._tensor import Tensor
+from rushlight.engine.core import dtype as dtypes
 from rushlight.vision.transforms import functional
 
 __all__ = [
@@ -187,7 +188,9 @@ def _colors(colors: Any, count: int) -> list[tuple[int, ...]]:
                 f"but got {len(colors)} < {count}."
             )
     elif not isinstance(colors, tuple | str):
-        raise ValueError(f"colors must be a tuple or a string, or a list thereof, but got {colors}.")
+        raise ValueError(
+            f"colors must be a tuple or a string, or a list thereof, but got {colors}."
+        )
     elif isinstance(colors, tuple) and len(colors) != 3:
         raise ValueError(f"If passed as tuple, colors should be an RGB triplet, but got {colors}.")
     else:
@@ -213,16 +216,11 @@ def draw_bounding_boxes(
 
     Args:
         image: (C, H, W), bytes or floats, one or three channels.
-        boxes: (N, 4), each xmin, ymin, xmax, ymax.
-        labels: a text for each box.
-        colors: one for all boxes, or a list; names or triplets.
-        fill: whether boxes are filled, half transparent.
+        boxes: (N, 4), each xmin, ymin, xmax, ymax; half transparent inside with ``fill``.
+        labels: a text for each box, in a TrueType ``font`` of ``font_size``.
+        colors: one for all boxes, or a list; names or triplets. ``label_colors`` are the texts',
+            ``label_background_colors`` those behind them with ``fill_labels``.
         width: of the lines.
-        font: file of a TrueType font for the labels.
-        font_size: of that font.
-        label_colors: of the texts; the boxes' by default.
-        label_background_colors: behind the texts; the boxes' by default.
-        fill_labels: whether there is a colour behind the texts.
 
     Returns:
         (3, H, W), of the picture's dtype.
@@ -239,51 +237,71 @@ def draw_bounding_boxes(
     >>> draw_bounding_boxes(image, torch.tensor([[1, 1, 3, 3]]), colors="red")[0, 1]
     tensor([  0, 255, 255, 255,   0,   0,   0,   0], dtype=torch.uint8)
     """
-    _require_image(
-        image, (1, 3), "Only grayscale and RGB images are supported", "Tensor expected"
-    )
-    if ((boxes[:, 0] > boxes[:, 2]).any() or (boxes[:, 1] > boxes[:, 3]).any()).item():
-        raise ValueError(
-            "Boxes need to be in (xmin, ymin, xmax, ymax) format. "
-            "Use torchvision.ops.box_convert to convert them"
-        )
+    _require_image(image, (1, 3), "Only grayscale and RGB images are supported", "Tensor expected")
+    _check_boxes(boxes, labels)
     count = boxes.shape[0]
     if count == 0:
         warnings.warn("boxes doesn't contain any box. No box was drawn", stacklevel=3)
         return image
-    if labels is not None and len(labels) != count:
-        raise ValueError(
-            f"Number of boxes ({count}) and labels ({len(labels)}) mismatch. "
-            "Please specify labels for each box."
-        )
     outlines = texts = behind = _colors(colors, count)
     if label_colors or fill_labels:
         texts = _colors(label_colors or "black", count)
     if fill_labels and label_background_colors:
         behind = _colors(label_background_colors, count)
-    texts_font = _font(font, font_size)
-    corners = boxes.to(torch.int64).tolist()
-    margin = width + 1
-
-    def draw(picture: Any) -> None:
-        from PIL import ImageDraw
-
-        pen = ImageDraw.Draw(picture, "RGBA") if fill else ImageDraw.Draw(picture)
-        for number, box in enumerate(corners):
-            inside = (*outlines[number], 100) if fill else None
-            pen.rectangle(box, width=width, outline=outlines[number], fill=inside)
-            if labels is None or labels[number] is None:
-                continue
-            place = (box[0] + margin, box[1] + margin)
-            if fill_labels:
-                left, top, right, bottom = pen.textbbox(place, labels[number], font=texts_font)
-                edges = (left - 1, top - 1, right + 1, bottom + 1)
-                pen.rectangle(edges, fill=behind[number])
-            pen.text(place, labels[number], fill=texts[number], font=texts_font)
-
+    labelled = _Labels(labels, texts, behind if fill_labels else None, _font(font, font_size))
     if image.size(0) == 1:
         image = torch.tile(image, (3, 1, 1))
-    return _drawn(image, draw)
+    corners = boxes.to(torch.int64).tolist()
+    return _drawn(image, lambda picture: _boxes(picture, corners, outlines, fill, width, labelled))
+
+
+def _check_boxes(boxes: Tensor, labels: list[str] | None) -> None:
+    upside_down = (boxes[:, 0] > boxes[:, 2]).any() or (boxes[:, 1] > boxes[:, 3]).any()
+    if boxes.shape[0] and upside_down:
+        raise ValueError(
+            "Boxes need to be in (xmin, ymin, xmax, ymax) format. "
+            "Use torchvision.ops.box_convert to convert them"
+        )
+    if boxes.shape[0] and labels is not None and len(labels) != boxes.shape[0]:
+        raise ValueError(
+            f"Number of boxes ({boxes.shape[0]}) and labels ({len(labels)}) mismatch. "
+            "Please specify labels for each box."
+        )
+
+
+class _Labels(NamedTuple):
+    """The texts beside the boxes, their colours, and the colours behind them."""
+
+    texts: list[str] | None
+    colors: list[tuple[int, ...]]
+    behind: list[tuple[int, ...]] | None
+    font: Any
+
+
+def _boxes(
+    picture: Any,
+    corners: list[list[int]],
+    outlines: list[tuple[int, ...]],
+    fill: bool | None,
+    width: int,
+    labels: _Labels,
+) -> None:
+    """Draw boxes and their texts."""
+    from PIL import ImageDraw
+
+    pen = ImageDraw.Draw(picture, "RGBA") if fill else ImageDraw.Draw(picture)
+    for number, box in enumerate(corners):
+        inside = (*outlines[number], 100) if fill else None
+        pen.rectangle(box, width=width, outline=outlines[number], fill=inside)
+        text = labels.texts[number] if labels.texts is not None else None
+        if text is None:
+            continue
+        place = (box[0] + width + 1, box[1] + width + 1)
+        if labels.behind is not None:
+            left, top, right, bottom = pen.textbbox(place, text, font=labels.font)
+            edges = (left - 1, top - 1, right + 1, bottom + 1)
+            pen.rectangle(edges, fill=labels.behind[number])
+        pen.text(place, text, fill=labels.colors[number], font=labels.font)
 
 
 def _font(font: str | None, size: int | None) -> Any:
@@ -292,9 +310,7 @@ def _font(font: str | None, size: int | None) -> Any:
     if font is not None:
         return ImageFont.truetype(font=font, size=size or 10)
     if size is not None:
-        warnings.warn(
-            "Argument 'font_size' will be ignored since 'font' is not set.", stacklevel=4
-        )
+        warnings.warn("Argument 'font_size' will be ignored since 'font' is not set.", stacklevel=4)
     return ImageFont.load_default()
 
 
@@ -330,7 +346,7 @@ def draw_segmentation_masks(
     masks = masks[None] if masks.ndim == 2 else masks
     if masks.ndim != 3:
         raise ValueError("masks must be of shape (H, W) or (batch_size, H, W)")
-    if masks.dtype != torch.bool:
+    if masks.dtype != dtypes.bool_:
         raise ValueError(f"The masks must be of dtype bool. Got {masks.dtype}")
     if masks.shape[-2:] != image.shape[-2:]:
         raise ValueError("The image and the masks must have the same height and width")
@@ -386,15 +402,7 @@ def draw_keypoints(
     _require_image(image, (3,), _NOT_RGB, "The image must be a tensor")
     if keypoints.ndim != 3:
         raise ValueError("keypoints must be of shape (num_instances, K, 2)")
-    shown = torch.ones(keypoints.shape[:-1]).bool() if visibility is None else visibility
-    shown = shown.squeeze(-1) if shown.ndim == 3 else shown
-    if shown.ndim != 2:
-        raise ValueError(f"visibility must be of shape (num_instances, K). Got ndim={shown.ndim}")
-    if shown.shape != keypoints.shape[:-1]:
-        raise ValueError(
-            "keypoints and visibility must have the same dimensionality for num_instances and K. "
-            f"Got visibility.shape={shown.shape!r} and keypoints.shape={keypoints.shape!r}"
-        )
+    shown = _visible(keypoints, visibility)
     places, visible = keypoints.to(torch.int64).tolist(), shown.bool().tolist()
     lines = list(connectivity or [])
 
@@ -412,3 +420,18 @@ def draw_keypoints(
                     pen.line((*points[start], *points[end]), width=width)
 
     return _drawn(image, draw)
+
+
+def _visible(keypoints: Tensor, visibility: Tensor | None) -> Tensor:
+    """Which points are shown, (N, K)."""
+    if visibility is None:
+        return torch.ones(keypoints.shape[:-1]) > 0
+    shown = visibility.squeeze(-1) if visibility.ndim == 3 else visibility
+    if shown.ndim != 2:
+        raise ValueError(f"visibility must be of shape (num_instances, K). Got ndim={shown.ndim}")
+    if shown.shape != keypoints.shape[:-1]:
+        raise ValueError(
+            "keypoints and visibility must have the same dimensionality for num_instances and K. "
+            f"Got visibility.shape={shown.shape!r} and keypoints.shape={keypoints.shape!r}"
+        )
+    return shown

@@ -100,6 +100,15 @@ def test_a_rank_that_goes_wrong_ends_the_run(how: str, words: str, tmp_path: Pat
     assert shared_memory() <= before
 
 
+def test_a_single_rank_leaves_no_memory(tmp_path: Path) -> None:
+    before = shared_memory()
+    program = "dist.init_process_group()\ndist.barrier()\nos.kill(os.getpid(), 9)\n"
+    code, _, err = launch(tmp_path, program, 1)
+    assert code == 1
+    assert "rank 0 (local rank 0, process " in err
+    assert shared_memory() <= before
+
+
 def test_a_rank_that_leaves_early_is_named(tmp_path: Path) -> None:
     code, _, err = launch(tmp_path, ENDING, 2, "leave")
     assert code == 1

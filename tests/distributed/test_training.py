@@ -121,7 +121,7 @@ for shape, options, kind in (((8, 3, 4, 5), {}, torch.float32),
 """
 
 RULES = """
-import weakref
+import copy, pickle, weakref
 from torch.nn.parallel import DistributedDataParallel
 dist.init_process_group("gloo")
 rank, size = dist.get_rank(), dist.get_world_size()
@@ -202,6 +202,13 @@ for _ in range(3):                                        # one message's memory
     net(x).sum().backward()
     net.zero_grad()
 assert net.reducer.buckets[0].owner is memory()
+
+twin = copy.deepcopy(net)                                 # as averaged models are made
+out = net(x).sum() + twin(x).sum()
+out.backward()
+assert torch.allclose(twin.module.a.weight.grad, average) and twin.reducer is not net.reducer
+again = pickle.loads(pickle.dumps(net))
+assert torch.equal(again.module.b.weight, net.module.b.weight)
 
 half = DistributedDataParallel(nn.Linear(2, 1).to(torch.bfloat16))
 half(x.to(torch.bfloat16)).sum().backward()

@@ -11,6 +11,7 @@ import hashlib
 import os
 import random
 import signal
+from pathlib import Path
 
 import numpy as np
 
@@ -83,15 +84,15 @@ class Diary(Callback):
     """Writes down every step, and breaks the run off where it is told to."""
 
     def __init__(self, path: str, kill: int, interrupt: int) -> None:
-        self.file = open(path, "a")
+        self.path = Path(path)
         self.kill, self.interrupt = kill, interrupt
         self.epochs: list[str] = []
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         place = f"{trainer.current_epoch} {batch_idx} {trainer.global_step}"
-        self.file.write(f"{place} {loss.item().hex()}\n")
-        self.file.flush()
+        with self.path.open("a") as file:
+            file.write(f"{place} {loss.item().hex()}\n")
         if trainer.global_step == self.kill:
             os.kill(os.getpid(), signal.SIGKILL)
         if trainer.global_step == self.interrupt:
@@ -99,9 +100,6 @@ class Diary(Callback):
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
         self.epochs.append(str(trainer.current_epoch))
-
-    def teardown(self, trainer, pl_module, stage) -> None:
-        self.file.close()
 
 
 def loader_of(kind: str) -> DataLoader:

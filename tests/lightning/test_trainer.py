@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import warnings
 
@@ -104,7 +105,7 @@ def test_limits(tmp_path) -> None:
     assert trainer.num_training_batches == 0  # no longer training
     with pytest.raises(MisconfigurationException, match=r"0.1 \* 6 < 1.*limit_train_batches"):
         quiet(tmp_path, limit_train_batches=0.1).fit(Boring(), loader())
-    with pytest.raises(MisconfigurationException, match="invalid value 1.5"):
+    with pytest.raises(MisconfigurationException, match="invalid value"):
         quiet(tmp_path, limit_train_batches=1.5).fit(Boring(), loader())
 
 
@@ -223,15 +224,14 @@ def test_mixed_precision_or_a_clear_refusal(tmp_path) -> None:
             return super().training_step(batch, batch_idx)
 
     kinds: list = []
-    try:
-        trainer = quiet(tmp_path, precision="bf16-mixed")
-    except MisconfigurationException as refusal:
-        assert "needs autocast" in str(refusal)
-    else:
-        module = Looks()
-        trainer.fit(module, loader())
-        assert kinds[0] == torch.bfloat16
-        assert module.layer.weight.dtype == torch.float32
+    if importlib.util.find_spec("rushlight.amp") is None:
+        with pytest.raises(MisconfigurationException, match="needs autocast"):
+            quiet(tmp_path, precision="bf16-mixed")
+        return
+    module = Looks()
+    quiet(tmp_path, precision="bf16-mixed").fit(module, loader())
+    assert kinds[0] == torch.bfloat16
+    assert module.layer.weight.dtype == torch.float32
 
 
 def test_detect_anomaly_names_the_operation(tmp_path) -> None:
@@ -295,7 +295,7 @@ def test_streams(tmp_path) -> None:
     assert last == [False] * 5 + [True]
     assert trainer.global_step == 2
     assert "val_loss" in trainer.callback_metrics
-    with pytest.raises(MisconfigurationException, match="must be `1.0` or an int"):
+    with pytest.raises(MisconfigurationException, match="must be `1\\.0` or an int"):
         quiet(tmp_path, limit_train_batches=0.5).fit(Boring(), DataLoader(Endless(), 4))
     trainer = quiet(tmp_path, limit_train_batches=3)
     trainer.fit(Boring(), DataLoader(Endless(), 4))

@@ -51,13 +51,15 @@ def _can_be_imported(module: str) -> bool:
 
 
 def room(*modules: str) -> pytest.MarkDecorator:
-    """Skips a test of programs that import what rushlight has not yet."""
+    """Skips a test of programs that import what is not here."""
     missing = []
     for own in filter(None, map(own_name, modules)):
         path = ROOT.joinpath(*own.split("."))
         if not (path.with_suffix(".py").exists() or (path / "__init__.py").exists()):
             missing.append(own)
-    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)}: not here yet")
+    if "torch.utils.tensorboard" in modules and importlib.util.find_spec("tensorboard") is None:
+        missing.append("the tensorboard extra")
+    return pytest.mark.skipif(bool(missing), reason=f"not here: {', '.join(missing)}")
 
 
 @contextlib.contextmanager

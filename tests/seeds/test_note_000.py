@@ -49,6 +49,7 @@ def test_the_gradient(play) -> None:
     )
 
 
+@room("torch.utils.tensorboard")
 def test_making_and_converting_tensors(play) -> None:
     run = play(
         "000", "modules", "tensor_basics", given=lambda torch: {"np_element": np.arange(3.0)}
@@ -60,6 +61,7 @@ def test_making_and_converting_tensors(play) -> None:
     assert run["np_a"].tolist() == [1, 2, 3]
 
 
+@room("torch.utils.tensorboard")
 def test_a_network(play) -> None:
     run = play("000", "modules", "network")
     assert run["outputs"].shape == (10,)
@@ -79,6 +81,7 @@ def pickled_samples(torch: Any) -> dict[str, Any]:
     return {"pickle": pickle}
 
 
+@room("torch.utils.tensorboard")
 def test_a_dataset(play) -> None:
     run = play("000", "modules", "dataset", given=pickled_samples)
     assert run.printed == "10\n"
@@ -100,6 +103,7 @@ def training_data(torch: Any) -> dict[str, Any]:
     }
 
 
+@room("torch.utils.tensorboard")
 def test_a_loader(play) -> None:
     """With two worker processes; the pinned memory it asks for needs a GPU, as PyTorch says."""
     run = play("000", "modules", "loader", given=training_data, warns=True)
@@ -131,6 +135,7 @@ def test_without_gradients(play) -> None:
     assert not run["tensor_nograd"].requires_grad
 
 
+@room("torch.utils.tensorboard")
 def test_saving_and_loading_the_state(play) -> None:
     def given(torch: Any) -> dict[str, Any]:
         return {"PATH": "net.pt"}
@@ -145,6 +150,7 @@ def test_saving_and_loading_the_state(play) -> None:
 MODULE = ("modules", "network", "device_of_net", "save_module")
 
 
+@room("torch.utils.tensorboard")
 def test_saving_and_loading_a_whole_module(play) -> None:
     given = {"PATH": "net.pt"}
     run = play("000", *MODULE, "load_module", given=lambda torch: dict(given))
@@ -154,6 +160,7 @@ def test_saving_and_loading_a_whole_module(play) -> None:
     assert run["model"].ln.weight.tolist() == run["net"].ln.weight.tolist()
 
 
+@room("torch.utils.tensorboard")
 def test_a_whole_module_is_not_loaded_unasked(play) -> None:
     """What ``torch.load(PATH)`` did in 2020, PyTorch refuses since 2.6: a file could run code."""
     with pytest.raises(pickle.UnpicklingError, match="weights_only"):
@@ -165,11 +172,9 @@ def test_tensorboard(play, tmp_path: Path) -> None:
     play("000", "tensorboard", given=lambda torch: {"np": np})
     folder = tmp_path / "rushlight" / "logs"
     assert len(list(folder.glob("events.out.tfevents.*"))) == 1
-    accumulator = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator",
-        reason="the tensorboard extra is not installed",
-    )
-    events = accumulator.EventAccumulator(str(folder)).Reload()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder)).Reload()
     names = ["Loss/train", "Loss/test", "Accuracy/train", "Accuracy/test"]
     assert events.Tags()["scalars"] == names
     wanted = np.random.RandomState(0).random_sample((100, 4)).astype(np.float32)

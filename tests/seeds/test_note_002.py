@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.seeds.conftest import room
 from tests.seeds.data_sets import write_mnist
 
@@ -116,12 +114,10 @@ def test_tensorboard(play, tmp_path: Path) -> None:
     assert all("pretrained" in message or "weights" in message for message in run.warnings)
     assert tuple(run["images"].shape) == (64, 1, 28, 28)
     assert tuple(run["grid"].shape) == (3, 242, 242)
-    accumulator = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator",
-        reason="the tensorboard extra is not installed",
-    )
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     (folder,) = (tmp_path / "rushlight" / "runs").iterdir()
-    events = accumulator.EventAccumulator(str(folder)).Reload()
+    events = EventAccumulator(str(folder)).Reload()
     assert events.Tags()["images"] == ["images"]
     (picture,) = events.Images("images")
     assert (picture.step, picture.width, picture.height) == (0, 242, 242)

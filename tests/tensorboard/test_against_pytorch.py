@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tensorboard", reason="the extra 'tensorboard' is not installed")
-torch = pytest.importorskip("torch", reason="the extra 'oracle' (PyTorch) is not installed")
-theirs = pytest.importorskip("torch.utils.tensorboard.summary")
-pytorch_writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
 
 import rushlight
 from rushlight.utils.tensorboard import summary as ours
+
+torch = pytest.importorskip("torch", reason="the extra 'oracle' (PyTorch) is not installed")
+theirs = pytest.importorskip("torch.utils.tensorboard.summary")
+pytorch_writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
 
 GENERATOR = np.random.default_rng(0)
 PICTURE = GENERATOR.random((3, 12, 10), np.float32)
@@ -120,7 +121,7 @@ ERRORS: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("call", ERRORS)
 def test_same_error(call: str) -> None:
-    with pytest.raises(Exception) as expected:  # noqa: B017  PyTorch says which
+    with pytest.raises(Exception) as expected:  # which one, PyTorch says
         ERRORS[call](theirs, torch.tensor)
     with pytest.raises(expected.type) as raised:
         ERRORS[call](ours, rushlight.tensor)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import rushlight
+from benchmarks import torchvision_peer
 from rushlight._tensor import Tensor
 from rushlight.vision import transforms
 
@@ -37,19 +38,11 @@ IMAGES: dict[str, Any] = {
 
 def load_torchvision() -> Any:
     """torchvision, or the test is skipped."""
-    torch = pytest.importorskip("torch", reason=ABSENT)
+    pytest.importorskip("torch", reason=ABSENT)
     if importlib.util.find_spec("torchvision") is None:
         pytest.skip(ABSENT)
-    try:
-        return importlib.import_module("torchvision")
-    except RuntimeError:
-        # Its compiled part is for another build of PyTorch. Data sets and transforms need none of
-        # it, but the import asks for the operators' names.
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        globals()["_library"] = library  # it forgets its operators when nobody holds it
-        return importlib.import_module("torchvision")
+    torchvision_peer.load()
+    return importlib.import_module("torchvision")
 
 
 class Sides:

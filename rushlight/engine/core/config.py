@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 
@@ -121,9 +122,15 @@ def torch_home() -> str:
     return os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(caches, "torch")))
 
 
-def export(variables: Mapping[str, str]) -> None:
-    """Set variables for libraries that are loaded later and for child processes."""
+@contextmanager
+def exported(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables for a library that reads them while it starts; afterwards they are gone again."""
     os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
 
 
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:

@@ -25,7 +25,9 @@ class LearningRateMonitor(Callback):
         log_weight_decay: bool = False,
     ) -> None:  # fmt: skip
         if logging_interval not in (None, "step", "epoch"):
-            raise MisconfigurationException("logging_interval should be `step` or `epoch` or `None`.")
+            raise MisconfigurationException(
+                "logging_interval should be `step` or `epoch` or `None`."
+            )
         self.logging_interval = logging_interval
         self.log_momentum = log_momentum
         self.log_weight_decay = log_weight_decay

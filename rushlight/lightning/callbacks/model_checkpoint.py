@@ -236,7 +236,8 @@ class ModelCheckpoint(Checkpoint):
     def _write(self, trainer: Any, path: str) -> None:
         trainer.save_checkpoint(path, self.save_weights_only)
         if self.verbose:
-            log.info("Epoch %d, step %d: saved %s", trainer.current_epoch, trainer.global_step, path)
+            place = trainer.current_epoch, trainer.global_step
+            log.info("Epoch %d, step %d: saved %s", *place, path)
 
     def _path(self, values: dict[str, Any], ours: str = "") -> str:
         path = os.path.join(self.dirpath or "", self.format_checkpoint_name(values))

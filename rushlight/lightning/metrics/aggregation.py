@@ -28,6 +28,9 @@ class MeanMetric(Metric):
     tensor(3.)
     """
 
+    mean_value: Tensor
+    weight: Tensor
+
     def __init__(self, nan_strategy: Any = "warn", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.add_state("mean_value", tensor(0.0), "sum")
@@ -54,6 +57,8 @@ class SumMetric(Metric):
     tensor(3.)
     """
 
+    sum_value: Tensor
+
     def __init__(self, nan_strategy: Any = "warn", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.add_state("sum_value", tensor(0.0), "sum")
@@ -75,6 +80,8 @@ class MaxMetric(Metric):
     >>> greatest.compute()
     tensor(3.)
     """
+
+    max_value: Tensor
 
     def __init__(self, nan_strategy: Any = "warn", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -98,6 +105,8 @@ class MinMetric(Metric):
     tensor(1.)
     """
 
+    min_value: Tensor
+
     def __init__(self, nan_strategy: Any = "warn", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.add_state("min_value", tensor(math.inf), "min")
@@ -119,6 +128,8 @@ class CatMetric(Metric):
     >>> every.compute()
     tensor([1., 2., 3.])
     """
+
+    value: list[Tensor]
 
     def __init__(self, nan_strategy: Any = "warn", **kwargs: Any) -> None:
         super().__init__(**kwargs)

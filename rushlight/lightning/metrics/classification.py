@@ -83,8 +83,8 @@ class _Counting(Metric):
         """The counts of everything."""
         one = self._kind == "binary" or (self.average == "micro" and not self._by_class)
         shape = (1,) if one else (-1,)
-        parts = [x.reshape(shape) for x in (self.tp, self.fp, self.tn, self.fn)]
-        return Counts(*parts, self._kind, self.right, self.total)
+        tp, fp, tn, fn = [x.reshape(shape) for x in (self.tp, self.fp, self.tn, self.fn)]
+        return Counts(tp, fp, tn, fn, self._kind, self.right, self.total)
 
     _kind = "binary"
 
@@ -224,6 +224,8 @@ class ConfusionMatrix(Metric):
             [0, 1]])
     """
 
+    confmat: Tensor
+
     def __init__(
         self, task: str | int | None = None, num_classes: int | None = None,
         num_labels: int | None = None, threshold: float = 0.5, normalize: str | None = None,
@@ -270,8 +272,10 @@ class CohenKappa(ConfusionMatrix):
 
     higher_is_better = True
 
-    def __init__(self, task: str | int | None = None, weights: str | None = None, **kw: Any) -> None:
-        super().__init__(task, **kw)
+    def __init__(
+        self, task: str | int | None = None, weights: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(task, **kwargs)
         self.weights = weights
 
     def compute(self) -> Tensor:
@@ -300,14 +304,18 @@ class _Curve(Metric):
     higher_is_better = True
     function: Callable[..., Any]
 
+    preds: list[Tensor]
+    target: list[Tensor]
+
     def __init__(
         self, task: str | None = None, thresholds: Any = None, num_classes: int | None = None,
         num_labels: int | None = None, ignore_index: int | None = None,
         validate_args: bool = True, **kwargs: Any,
     ) -> None:  # fmt: skip
-        options = {key: kwargs.pop(key) for key in ("average", "max_fpr") if key in kwargs}
+        own = [key for key in ("average", "max_fpr") if key in kwargs]
+        options: dict[str, Any] = {key: kwargs.pop(key) for key in own}
         super().__init__(**kwargs)
-        self.options = {
+        self.options: dict[str, Any] = {
             "task": task, "thresholds": thresholds, "num_classes": num_classes,
             "num_labels": num_labels, "ignore_index": ignore_index, **options,
         }  # fmt: skip
@@ -380,6 +388,7 @@ IoU = JaccardIndex
 def _named(kind: type[Metric], task: str) -> type[Metric]:
     """A class of ``kind`` for one task, with the arguments in torchmetrics' order."""
     title = {"binary": "Binary", "multiclass": "Multiclass", "multilabel": "Multilabel"}[task]
+    initialize: Callable[..., None] = kind.__init__
     macro = task != "binary" and issubclass(kind, _Counting)
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -391,7 +400,7 @@ def _named(kind: type[Metric], task: str) -> type[Metric]:
             kwargs["threshold"] = args[0]
         if macro:
             kwargs.setdefault("average", "macro")
-        kind.__init__(self, task, **kwargs)
+        initialize(self, task, **kwargs)
 
     return type(
         f"{title}{kind.__name__}",

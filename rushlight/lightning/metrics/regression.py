@@ -19,6 +19,9 @@ class _MeanOf(Metric):
 
     higher_is_better = False
 
+    total: Tensor
+    count: Tensor
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.add_state("total", tensor(0.0), "sum")
@@ -114,6 +117,11 @@ class R2Score(Metric):
 
     higher_is_better = True
 
+    count: Tensor
+    total: Tensor
+    squares: Tensor
+    errors: Tensor
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         for name in ("count", "total", "squares", "errors"):
@@ -136,6 +144,9 @@ class _OfAll(Metric):
     """Something that needs all predictions at once."""
 
     higher_is_better = True
+
+    preds: list[Tensor]
+    target: list[Tensor]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -94,11 +94,29 @@ class DistributedDataParallel(Module):
         _verify(named, group)
         if init_sync:
             _give(self._state(), group)
-        self.reducer = Reducer(
-            [param for _, param in named], [name for name, _ in named],
-            self.bucket_bytes_cap, group, find_unused_parameters,
-        )  # fmt: skip
         self._waiting: HookHandle | None = None
+        self._make_reducer()
+
+    def _make_reducer(self) -> None:
+        named = [item for item in self.module.named_parameters() if self._wanted(item)]
+        self.reducer = Reducer(
+            [param for _, param in named],
+            [name for name, _ in named],
+            self.bucket_bytes_cap,
+            self.process_group,
+            self.find_unused_parameters,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: all but what belongs to this process's group."""
+        own = {"process_group", "reducer", "_waiting"}
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.process_group = default_group()
+        self._waiting = None
+        self._make_reducer()
 
     def _wanted(self, item: tuple[str, Any]) -> bool:
         return item[1].requires_grad and item[0] not in self.parameters_to_ignore

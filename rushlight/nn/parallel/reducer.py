@@ -83,7 +83,6 @@ class Bucket:
         )
         name = "DistributedDataParallel's all_reduce"
         self.work = Work(self.group, name, [request], None, self.flat)
-        background.add(self.work)
 
     def end(self, used: Sequence[bool]) -> None:
         """Wait, and let the parameters have the averages."""
@@ -204,6 +203,8 @@ class Reducer:
             if not all(self._is_touched(place) for place in bucket.members):
                 return
             bucket.begin([True] * len(self.params))
+            if bucket.work is not None:  # it travels while the rest is computed
+                background.add(bucket.work)
             self.begun += 1
 
     def finish(self) -> bool:

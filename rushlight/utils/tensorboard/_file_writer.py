@@ -54,9 +54,8 @@ class FileWriter:
     def __init__(
         self, log_dir: Any, max_queue: int = 10, flush_secs: int = 120, filename_suffix: str = ""
     ) -> None:
-        self.event_writer = EventFileWriter(
-            os.fspath(log_dir), max_queue, flush_secs, filename_suffix
-        )
+        self._settings = os.fspath(log_dir), max_queue, flush_secs, filename_suffix
+        self.event_writer = EventFileWriter(*self._settings)
         self._waiting: deque[tuple[Any, Any, Callable[[Any], Any] | None]] = deque()
         self._most = max_queue
         self._process = os.getpid()
@@ -130,9 +129,10 @@ class FileWriter:
         self.event_writer.close()
 
     def reopen(self) -> None:
-        """Go on after ``close``, in a new file of the same folder."""
-        _open.add(self)
-        self.event_writer.reopen()
+        """Go on after ``close``, in a new file of the same folder; nothing if it is open."""
+        if self not in _open:
+            _open.add(self)
+            self.event_writer = EventFileWriter(*self._settings)
 
 
 @atexit.register

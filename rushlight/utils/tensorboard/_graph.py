@@ -216,25 +216,30 @@ def graph(model: Any, given: Any) -> tuple[Any, Any, str]:
     """
     model, arguments = _plain(model), _arguments(given)
     flush("add_graph")
-    with _as_it_was(model):
-        recorder = Recorder(model)
-        nodes = recorder.nodes
-        try:
-            for name, member, kind in recorder.members():
-                nodes.declare(name, kind, member)
-            copies = _replaced(arguments, _copy)
-            _declare_inputs(nodes, model, copies)
-            with _recording(recorder):
-                result = model(*copies)
-                outputs = [tensor for _, tensor in _each(result, "")]
-                recorder.take(here.trace)
-                _declare_outputs(nodes, outputs)
-            del result, outputs, copies  # so that it is not computed, where nobody else holds it
-        finally:
-            flush("add_graph")  # ends the trace that had no limit
+    try:
+        nodes = _run(model, arguments)
+    finally:
+        flush("add_graph")  # ends the trace that had no limit
     made = GraphDef(node=nodes.protos(), versions=VersionDef(producer=22))
     device = DeviceStepStats(device="/device:CPU:0")
     return made, RunMetadata(step_stats=StepStats(dev_stats=[device])), str(nodes)
+
+
+def _run(model: Any, arguments: tuple[Any, ...]) -> Nodes:
+    """Record a call of the model; where nobody keeps a result, none is computed."""
+    with _as_it_was(model):
+        recorder = Recorder(model)
+        nodes = recorder.nodes
+        for name, member, kind in recorder.members():
+            nodes.declare(name, kind, member)
+        copies = _replaced(arguments, _copy)
+        _declare_inputs(nodes, model, copies)
+        with _recording(recorder):
+            result = model(*copies)
+            recorder.take(here.trace)
+            for number, (_, tensor) in enumerate(_each(result, ""), 1):
+                nodes.finish(f"output/output.{number}", tensor)
+    return nodes
 
 
 def _declare_inputs(nodes: Nodes, model: Any, arguments: Sequence[Any]) -> None:
@@ -242,8 +247,3 @@ def _declare_inputs(nodes: Nodes, model: Any, arguments: Sequence[Any]) -> None:
     for name, argument in zip(names, arguments, strict=True):
         for full, tensor in _each(argument, f"input/{name}"):
             nodes.declare(full, "IO Node", tensor)
-
-
-def _declare_outputs(nodes: Nodes, outputs: Sequence[Tensor]) -> None:
-    for number, tensor in enumerate(outputs, 1):
-        nodes.finish(f"output/output.{number}", tensor)

@@ -162,8 +162,9 @@ class MNIST(VisionDataset):
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         from PIL import Image
 
-        target: Any = int(self.targets[index])
-        image: Any = Image.fromarray(self.data[index]._array())
+        # Looked at as arrays: a tensor for each image would cost more than the image.
+        target: Any = int(self.targets._array()[index])
+        image: Any = Image.fromarray(self.data._array()[index])
         if self.transform is not None:
             image = self.transform(image)
         if self.target_transform is not None:

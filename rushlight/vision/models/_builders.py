@@ -141,9 +141,7 @@ def builder(
 
     def decorate(function: Callable[..., M]) -> Callable[..., M]:
         @wraps(function)
-        def build(
-            *, weights: WeightsEnum | None = None, progress: bool = True, **kwargs: Any
-        ) -> M:
+        def build(*, weights: WeightsEnum | None = None, progress: bool = True, **kwargs: Any) -> M:
             if weights is not None:
                 expect(kwargs, "num_classes", len(weights.meta["categories"]))
                 if prepare is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-import rushlight as torch
+from rushlight import hub
 from rushlight.vision.models._presets import ImageClassification
 from rushlight.vision.transforms import InterpolationMode
 
@@ -62,8 +62,10 @@ class WeightsEnum(Enum):
     Source: https://docs.pytorch.org/vision/stable/models.html
 
     >>> from rushlight.vision.models import ResNet50_Weights
-    >>> list(ResNet50_Weights), ResNet50_Weights.DEFAULT
-    ([ResNet50_Weights.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2], ResNet50_Weights.IMAGENET1K_V2)
+    >>> list(ResNet50_Weights)
+    [ResNet50_Weights.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2]
+    >>> ResNet50_Weights.DEFAULT
+    ResNet50_Weights.IMAGENET1K_V2
     >>> ResNet50_Weights.IMAGENET1K_V2.meta["categories"][207]
     'golden retriever'
     """
@@ -89,14 +91,14 @@ class WeightsEnum(Enum):
         """The parameters and buffers by name, downloaded unless they lie in the cache.
 
         Args:
-            *args: for ``torch.hub.load_state_dict_from_url``, after the address.
+            *args: for ``hub.load_state_dict_from_url``, after the address.
             **kwargs: ``progress``, ``check_hash``, ``model_dir`` and its other arguments.
 
         Raises:
             URLError: the file is not in the cache, and the network gives it not.
         """
         try:
-            return torch.hub.load_state_dict_from_url(self.url, *args, **kwargs)
+            return hub.load_state_dict_from_url(self.url, *args, **kwargs)
         except URLError as error:
             raise URLError(f"{error.reason}. {_advice(self.url, kwargs)}") from error
 
@@ -121,7 +123,7 @@ class WeightsEnum(Enum):
 
 def _advice(url: str, arguments: Mapping[str, Any]) -> str:
     """Where to put the file by hand."""
-    folder = arguments.get("model_dir") or os.path.join(torch.hub.get_dir(), "checkpoints")
+    folder = arguments.get("model_dir") or os.path.join(hub.get_dir(), "checkpoints")
     name = arguments.get("file_name") or url.rpartition("/")[2]
     file = os.path.join(folder, name)
     return f"Without a network, fetch {url} elsewhere and put it at {file}"
@@ -147,6 +149,7 @@ def weights_enum(name: str, module: str) -> Any:
     """
     stored = {key: _stored(entry) for key, entry in _TABLE[name]["entries"].items()}
     members = [*stored.items(), ("DEFAULT", stored[_TABLE[name]["default"]])]
-    made: Any = WeightsEnum(name, members, module=module)  # type: ignore[arg-type]
+    functional: Any = WeightsEnum
+    made = functional(name, members, module=module)
     made.__doc__ = f"The trained weights that torchvision's authors offer as ``{name}``."
     return made

@@ -43,9 +43,7 @@ class _DenseLayer(nn.Module):
         self.conv1 = nn.Conv2d(inputs, inside, kernel_size=1, stride=1, bias=False)
         self.norm2 = nn.BatchNorm2d(inside)
         self.relu2 = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(
-            inside, growth_rate, kernel_size=3, stride=1, padding=1, bias=False
-        )
+        self.conv2 = nn.Conv2d(inside, growth_rate, kernel_size=3, stride=1, padding=1, bias=False)
         self.drop_rate = float(drop_rate)
 
     def forward(self, input: Tensor | Sequence[Tensor]) -> Tensor:

@@ -108,7 +108,7 @@ class MBConvConfig(_StageConfig):
     @staticmethod
     def adjust_depth(num_layers: int, depth_mult: float) -> int:
         """Blocks times the factor, rounded up."""
-        return int(math.ceil(num_layers * depth_mult))
+        return math.ceil(num_layers * depth_mult)
 
 
 class FusedMBConvConfig(_StageConfig):
@@ -186,9 +186,7 @@ class MBConv(_Block):
         inside = cnf.adjust_channels(cnf.input_channels, cnf.expand_ratio)
         layers: list[nn.Module] = []
         if inside != cnf.input_channels:
-            layers.append(
-                conv(cnf.input_channels, inside, kernel_size=1, activation_layer=nn.SiLU)
-            )
+            layers.append(conv(cnf.input_channels, inside, kernel_size=1, activation_layer=nn.SiLU))
         squeezed = max(1, cnf.input_channels // 4)
         layers += [
             conv(
@@ -330,14 +328,18 @@ def _first(width: float, depth: float, dropout: float, **arguments: Any) -> Effi
     return EfficientNet(setting, **arguments)
 
 
+_Row = tuple[int, int, int, int, int, int]
+
+
 def _second(
-    fused: Sequence[tuple[int, ...]],
-    others: Sequence[tuple[int, ...]],
+    fused: Sequence[_Row],
+    others: Sequence[_Row],
     dropout: float,
     arguments: dict[str, Any],
 ) -> EfficientNet:
     """One of the second kind, with convolutions that see all channels in its first stages."""
-    setting = [FusedMBConvConfig(*row) for row in fused] + [MBConvConfig(*row) for row in others]
+    setting: list[MBConvConfig | FusedMBConvConfig] = [FusedMBConvConfig(*row) for row in fused]
+    setting += [MBConvConfig(*row) for row in others]
     arguments.setdefault("dropout", dropout)
     norm = partial(nn.BatchNorm2d, eps=1e-3)
     return EfficientNet(setting, last_channel=1280, norm_layer=norm, **arguments)

@@ -53,7 +53,7 @@ class InvertedResidual(nn.Module):
         norm = norm_layer or nn.BatchNorm2d
         self.stride = stride
         self.use_res_connect = stride == 1 and inp == oup
-        hidden = int(round(inp * expand_ratio))
+        hidden = round(inp * expand_ratio)
         common: dict[str, Any] = {"norm_layer": norm, "activation_layer": nn.ReLU6}
         layers: list[nn.Module] = []
         if expand_ratio != 1:

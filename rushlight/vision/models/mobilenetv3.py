@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 Layer = Callable[..., nn.Module]
+_SQUEEZE = partial(SqueezeExcitation, scale_activation=nn.Hardsigmoid)
 
 
 class InvertedResidualConfig:
@@ -83,7 +84,7 @@ class InvertedResidual(nn.Module):
         self,
         cnf: InvertedResidualConfig,
         norm_layer: Layer,
-        se_layer: Layer = partial(SqueezeExcitation, scale_activation=nn.Hardsigmoid),
+        se_layer: Layer = _SQUEEZE,
     ) -> None:
         super().__init__()
         if not 1 <= cnf.stride <= 2:

@@ -176,8 +176,8 @@ class ResNet(nn.Module):
 
     >>> import rushlight as torch
     >>> from rushlight.vision.models import resnet18
-    >>> resnet18(num_classes=10)(torch.zeros(1, 3, 32, 32)).shape
-    torch.Size([1, 10])
+    >>> resnet18(num_classes=10)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(
@@ -244,7 +244,11 @@ class ResNet(nn.Module):
         downsample = None
         if stride != 1 or self.inplanes != outputs:
             downsample = nn.Sequential(conv1x1(self.inplanes, outputs, stride), norm(outputs))
-        common = {"groups": self.groups, "base_width": self.base_width, "norm_layer": norm}
+        common: dict[str, Any] = {
+            "groups": self.groups,
+            "base_width": self.base_width,
+            "norm_layer": norm,
+        }
         layers = [block(self.inplanes, planes, stride, downsample, dilation=previous, **common)]
         self.inplanes = outputs
         for _ in range(1, blocks):

@@ -101,8 +101,8 @@ class ShuffleNetV2(nn.Module):
 
     >>> import rushlight as torch
     >>> from rushlight.vision.models import shufflenet_v2_x0_5
-    >>> shufflenet_v2_x0_5(num_classes=10)(torch.zeros(1, 3, 32, 32)).shape
-    torch.Size([1, 10])
+    >>> shufflenet_v2_x0_5(num_classes=10)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(

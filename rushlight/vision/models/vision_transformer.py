@@ -266,9 +266,7 @@ class VisionTransformer(nn.Module):
         return self.heads(self.encoder(x)[:, 0])
 
 
-def _stem(
-    configs: Sequence[ConvStemConfig] | None, hidden_dim: int, patch_size: int
-) -> nn.Module:
+def _stem(configs: Sequence[ConvStemConfig] | None, hidden_dim: int, patch_size: int) -> nn.Module:
     """What makes tokens of a picture."""
     if configs is None:
         return nn.Conv2d(3, hidden_dim, kernel_size=patch_size, stride=patch_size)

@@ -10,6 +10,7 @@ import numpy as np
 
 import rushlight as torch
 from rushlight._tensor import Tensor
+from rushlight.engine.core import dtype as dtypes
 
 #: The ways of writing a box whose sides lie along the picture's.
 _FORMATS = ("xyxy", "xywh", "cxcywh")
@@ -65,9 +66,7 @@ def _check_nms(boxes: Tensor, scores: Tensor) -> None:
     if boxes.dim() != 2:
         raise RuntimeError(f"boxes should be a 2d tensor, got {boxes.dim()}D")
     if boxes.size(1) != 4:
-        raise RuntimeError(
-            f"boxes should have 4 elements in dimension 1, got {boxes.size(1)}"
-        )
+        raise RuntimeError(f"boxes should have 4 elements in dimension 1, got {boxes.size(1)}")
     if scores.dim() != 1:
         raise RuntimeError(f"scores should be a 1d tensor, got {scores.dim()}D")
     if boxes.size(0) != scores.size(0):
@@ -104,7 +103,7 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     if boxes.numel() <= 4000:  # a class moved away from the others overlaps none of them
         offsets = idxs.to(boxes) * (boxes.max() + 1)
         return nms(boxes + offsets[:, None], scores, iou_threshold)
-    kept = torch.zeros_like(scores, dtype=torch.bool)
+    kept = torch.zeros_like(scores, dtype=dtypes.bool_)
     for one in torch.unique(idxs):
         members = torch.where(idxs == one)[0]
         kept[members[nms(boxes[members], scores[members], iou_threshold)]] = True
@@ -180,9 +179,7 @@ def _turned_from_centre(
     return cx - w / 2 * cos - h / 2 * sin, cy - h / 2 * cos + w / 2 * sin, w, h, r
 
 
-def _turned_to_centre(
-    x: Tensor, y: Tensor, w: Tensor, h: Tensor, r: Tensor
-) -> tuple[Tensor, ...]:
+def _turned_to_centre(x: Tensor, y: Tensor, w: Tensor, h: Tensor, r: Tensor) -> tuple[Tensor, ...]:
     cos, sin = _degrees(r)
     return x + w / 2 * cos + h / 2 * sin, y - w / 2 * sin + h / 2 * cos, w, h, r
 
@@ -232,8 +229,7 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
     """
     if in_fmt not in _TO_MIDDLE or out_fmt not in _TO_MIDDLE:
         raise ValueError(
-            "Unsupported Bounding Box Conversions for given "
-            f"in_fmt {in_fmt} and out_fmt {out_fmt}"
+            f"Unsupported Bounding Box Conversions for given in_fmt {in_fmt} and out_fmt {out_fmt}"
         )
     if in_fmt == out_fmt:
         return boxes.clone()
@@ -315,9 +311,7 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
     tensor([[0.1429, 0.0000]])
     """
     if fmt not in _FORMATS:
-        raise ValueError(
-            f"Unsupported format '{fmt}'. Supported axis-aligned formats: {_FORMATS}."
-        )
+        raise ValueError(f"Unsupported format '{fmt}'. Supported axis-aligned formats: {_FORMATS}.")
     shared, together = _shared_and_all(
         box_convert(boxes1, fmt, "xyxy"), box_convert(boxes2, fmt, "xyxy")
     )
@@ -429,7 +423,7 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
     edges = []
     for lines in (inside.any(dim=1), inside.any(dim=2)):  # columns give x, rows give y
         first = lines.float().argmax(dim=1)
-        last = lines.shape[1] - 1 - lines.float().flip(dims=[1]).argmax(dim=1)
+        last = lines.shape[1] - 1 - lines.float().flip([1]).argmax(dim=1)
         edges.append((first, last))
     (x1, x2), (y1, y2) = edges
     boxes = torch.stack([x1, y1, x2, y2], dim=1).float()

@@ -47,7 +47,7 @@ def sigmoid_focal_loss(
     >>> import rushlight as torch
     >>> from rushlight.vision.ops import sigmoid_focal_loss
     >>> sigmoid_focal_loss(torch.tensor([4.0, -4.0]), torch.tensor([1.0, 1.0]))
-    tensor([1.4676e-06, 9.6910e-01])
+    tensor([1.4679e-06, 9.6873e-01])
     """
     if not 0 <= alpha <= 1 and alpha != -1:
         raise ValueError(

@@ -79,8 +79,8 @@ def roi_align(
     >>> from rushlight.vision.ops import roi_align
     >>> image = torch.arange(16.0).reshape(1, 1, 4, 4)
     >>> roi_align(image, [torch.tensor([[0.0, 0, 2, 2]])], 2, aligned=True)
-    tensor([[[[0.0000, 0.5000],
-              [2.0000, 2.5000]]]])
+    tensor([[[[0., 1.],
+              [4., 5.]]]])
     """
     regions = _regions(boxes).detach().numpy().astype(np.float64)
     rows, columns = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rushlight.vision.transforms import functional as functional
 from rushlight.vision.transforms.autoaugment import (
+    AugMix,
     AutoAugment,
     AutoAugmentPolicy,
     RandAugment,
@@ -50,6 +51,7 @@ from rushlight.vision.transforms.transforms import (
 )
 
 __all__ = [
+    "AugMix",
     "AutoAugment",
     "AutoAugmentPolicy",
     "CenterCrop",

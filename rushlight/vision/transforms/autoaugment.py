@@ -22,6 +22,9 @@ from rushlight.vision.transforms._policies import CIFAR10, IMAGENET, SVHN, Step
 #: go both ways.
 Space = dict[str, tuple[list[float] | None, bool]]
 
+#: The strengths that ``AugMix`` knows.
+_STRENGTHS = 10
+
 
 def _steps(low: float, high: float, count: int) -> list[float]:
     strengths: list[float] = rushlight.linspace(low, high, count).tolist()
@@ -269,5 +272,85 @@ class TrivialAugmentWide(_Augment):
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(num_magnitude_bins={self.num_magnitude_bins}, "
+            f"interpolation={self.interpolation}, fill={self.fill})"
+        )
+
+
+class AugMix(_Augment):
+    """A mixture of the image with several chains of random changes of it, without gradients.
+
+    Args:
+        severity: how strong the changes may be, from 1 to 10.
+        mixture_width: how many chains.
+        chain_depth: how many changes make a chain; 1 to 3 at random if not above 0.
+        alpha: how evenly the mixture is made; the parameter of the Dirichlet distribution.
+        all_ops: whether brightness, colour, contrast and sharpness are among the changes.
+        interpolation: ``NEAREST`` or ``BILINEAR``.
+        fill: the colour of what comes from outside the image.
+
+    Source: D. Hendrycks et al. (2019), AugMix, https://arxiv.org/abs/1912.02781
+
+    >>> from PIL import Image
+    >>> from rushlight.vision import transforms
+    >>> transforms.AugMix()(Image.new("RGB", (8, 8))).size
+    (8, 8)
+    """
+
+    def __init__(
+        self,
+        severity: int = 3,
+        mixture_width: int = 3,
+        chain_depth: int = -1,
+        alpha: float = 1.0,
+        all_ops: bool = True,
+        interpolation: InterpolationMode = InterpolationMode.BILINEAR,
+        fill: Any = None,
+    ) -> None:
+        super().__init__(interpolation, fill)
+        if not 1 <= severity <= _STRENGTHS:
+            raise ValueError(
+                f"The severity must be between [1, {_STRENGTHS}]. Got {severity} instead."
+            )
+        self.severity = severity
+        self.mixture_width = mixture_width
+        self.chain_depth = chain_depth
+        self.alpha = alpha
+        self.all_ops = all_ops
+
+    def _space(self, height: int, width: int) -> Space:
+        space = _space(_STRENGTHS, 0.3, (width / 3.0, height / 3.0), 30.0, 0.9, 4)
+        space["Posterize"] = (_bits(4, 0, _STRENGTHS), False)
+        colors = {
+            name: space.pop(name) for name in ("Brightness", "Color", "Contrast", "Sharpness")
+        }
+        return {**space, **colors} if self.all_ops else space
+
+    def _chain(self, image: Tensor, space: Space) -> Tensor:
+        """The image after some random changes."""
+        depth = self.chain_depth if self.chain_depth > 0 else draws.integer(1, 4)
+        for _ in range(depth):
+            image = self._random_change(image, space, lambda _: draws.integer(0, self.severity))
+        return image
+
+    def forward(self, orig_img: Any) -> Any:
+        """``orig_img``, a Pillow image or a tensor ``(..., C, H, W)``, mixed."""
+        image = orig_img if isinstance(orig_img, Tensor) else F.pil_to_tensor(orig_img)
+        _, height, width = F.get_dimensions(image)
+        space = self._space(height, width)
+        batch = image.reshape((1,) * max(4 - image.ndim, 0) + tuple(image.shape))
+        each = (batch.shape[0], *(1,) * (batch.ndim - 1))
+        own = draws.dirichlet(each[0], [self.alpha] * 2)
+        shares = draws.dirichlet(each[0], [self.alpha] * self.mixture_width) * own[:, 1:]
+        # Mixed here and now, rounded after each step: cutting off the fractions tells a bit apart.
+        total = own[:, 0].reshape(each) * batch.detach()._array()
+        for share in shares.T:
+            total = total + share.reshape(each) * self._chain(batch, space).detach()._array()
+        mixed = rushlight.from_numpy(total.reshape(image.shape)).to(image.dtype)
+        return mixed if isinstance(orig_img, Tensor) else F.to_pil_image(mixed)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(severity={self.severity}, mixture_width={self.mixture_width}, "
+            f"chain_depth={self.chain_depth}, alpha={self.alpha}, all_ops={self.all_ops}, "
             f"interpolation={self.interpolation}, fill={self.fill})"
         )

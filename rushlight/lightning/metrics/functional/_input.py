@@ -51,7 +51,9 @@ def checked(
     """
     if task is not None:
         if task not in TASKS:
-            raise ValueError(f"Invalid Classification: expected one of {list(TASKS)}, but got {task}.")
+            raise ValueError(
+                f"Invalid Classification: expected one of {list(TASKS)}, but got {task}."
+            )
         if task == "multiclass" and not isinstance(num_classes, int):
             raise ValueError(
                 f"Optional arg `num_classes` must be type `int` when task is {task}. Got "

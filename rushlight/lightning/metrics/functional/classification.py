@@ -55,8 +55,8 @@ def summed(found: Counts, average: str | None) -> Counts:
     """The counts of all classes together, for the ``micro`` average."""
     if average != "micro" or found.task == "binary":
         return found
-    total = [x.sum().reshape(1) for x in (found.tp, found.fp, found.tn, found.fn)]
-    return Counts(*total, "binary", found.right, found.total)
+    tp, fp, tn, fn = [x.sum().reshape(1) for x in (found.tp, found.fp, found.tn, found.fn)]
+    return Counts(tp, fp, tn, fn, "binary", found.right, found.total)
 
 
 def accuracy_of(found: Counts, average: str | None) -> Tensor:
@@ -101,8 +101,8 @@ def jaccard_of(found: Counts, average: str | None, ignore_index: int | None = No
     """Intersection over union from counts; the class that does not count is no class."""
     if found.task == "multiclass" and ignore_index is not None and ignore_index >= 0:
         kept = (arange(found.tp.numel()) != ignore_index).to(float32)
-        parts = [x * kept for x in (found.tp, found.fp, found.tn, found.fn)]
-        found = Counts(*parts, found.task, found.right, found.total)
+        tp, fp, tn, fn = [x * kept for x in (found.tp, found.fp, found.tn, found.fn)]
+        found = Counts(tp, fp, tn, fn, found.task, found.right, found.total)
     found = summed(found, average)
     return averaged(divided(found.tp, found.tp + found.fp + found.fn), found, average)
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import atexit
 import os
 import selectors
+import sys
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pickle import PicklingError
@@ -24,7 +25,14 @@ from typing import Any, NoReturn
 
 from rushlight.utils.data._utils import endings
 from rushlight.utils.data._utils.blocks import Block, Ring
-from rushlight.utils.data._utils.worker import ORDER, REPORT, STOP, Assignment, work
+from rushlight.utils.data._utils.worker import (
+    ORDER,
+    REPORT,
+    STOP,
+    Assignment,
+    lock_of_numpy,
+    work,
+)
 
 #: Seconds between looks at whether the workers still live, in case nothing else tells.
 CHECK_INTERVAL = 5.0
@@ -42,7 +50,26 @@ _UNPICKLABLE = (
     "picklable. You can also try multiprocessing.set_start_method('fork')."
 )
 
+#: How Python begins to warn of forks beside threads.
+_THREADS = r"This process \(pid=\d+\) is multi-threaded"
+
 Report = tuple[int, int, int, int, int]
+
+
+@contextmanager
+def _fork() -> Iterator[None]:
+    """Fork a worker safely although other threads run.
+
+    The parts of rushlight that threads share look after themselves; NumPy's generator is held here,
+    so that no worker inherits it locked by a thread that is not there any more.
+    """
+    with lock_of_numpy():
+        if sys.version_info < (3, 12):
+            yield
+            return
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", _THREADS, DeprecationWarning)
+            yield
 
 
 class _Link:
@@ -120,7 +147,8 @@ class Pool:
             daemon=True,
         )
         try:
-            process.start()
+            with _fork() if forks else nullcontext():
+                process.start()
         except (TypeError, AttributeError, PicklingError):
             warnings.warn(_UNPICKLABLE, UserWarning, stacklevel=7)
             raise

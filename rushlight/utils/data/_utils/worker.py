@@ -123,6 +123,11 @@ def seed_worker(base_seed: int, worker: int) -> int:
     return seed
 
 
+def lock_of_numpy() -> Any:
+    """What a thread holds while it draws from NumPy's default generator."""
+    return np.random.get_bit_generator().lock  # type: ignore[attr-defined]
+
+
 def _tell_stack(file: int) -> None:
     """Have the stack written to a file when a signal ends this process."""
     faulthandler.enable(file, all_threads=False)
@@ -179,6 +184,8 @@ def work(
     """
     for end in inherited:
         end.close()
+    if inherited:  # a forked process: what the parent has held while it forked
+        lock_of_numpy().release()
     _prepare(assignment)
     worker = _Worker(assignment)
     try:

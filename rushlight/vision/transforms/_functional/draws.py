@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from rushlight.engine.core import sampling
+from rushlight.engine.core import sampling, sampling_rejection
 from rushlight.engine.core.dtype import float32, get_default_dtype
 from rushlight.engine.core.sampling_numerics import fused_float32
 from rushlight.engine.ops.random import default_engine
@@ -90,3 +90,9 @@ def permutation(count: int) -> list[int]:
     """What ``torch.randperm(count).tolist()`` gives."""
     order: list[int] = sampling.randperm(default_engine, count).tolist()
     return order
+
+
+def dirichlet(count: int, concentrations: list[float]) -> np.ndarray:
+    """Rows of shares that add up to one, ``(count, len(concentrations))`` in single precision."""
+    wanted = np.tile(np.array(concentrations, np.float32), (count, 1))
+    return sampling_rejection.dirichlet(default_engine, wanted)
