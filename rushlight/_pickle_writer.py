@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rushlight._copying import attributes_of
 from rushlight._serialization_names import torch_place, torch_state
-from rushlight._tensor import Tensor, attributes_of
+from rushlight._tensor import Tensor
 from rushlight.engine.core.device import device
 from rushlight.engine.core.dtype import SCALAR_NAMES, dtype
 from rushlight.engine.core.layout import layout

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ from rushlight.engine.core.dtype import dtype
 from rushlight.storage import TypedStorage, UntypedStorage, storage_of_bytes
 
 DEFAULT_PROTOCOL = 2
+
+#: How a pickle is read: its bytes, and what gives the object for a persistent id.
+_Read = Callable[[bytes, Callable[[Any], Any]], Any]
 
 #: How many bytes the description of the objects may have.
 _MAX_PICKLE = 1 << 30
@@ -270,29 +274,14 @@ def load(
     >>> torch.load(io.BytesIO(file.getvalue()))
     [1, tensor([0.])]
     """
-    safely = weights_only is not False
-    if safely and pickle_module is not None:
-        raise RuntimeError(
-            "Can not safely load weights when explicit pickle_module is specified\n"
-            "Leave it out, or pass weights_only=False for a file whose author you trust."
-        )
-    by_path = isinstance(f, (str, bytes, os.PathLike))
-    if mmap and not by_path:
-        raise ValueError(
-            "f must be a string filename in order to use mmap argument\n"
-            "Pass the path of the file, or leave mmap out."
-        )
-
-    def trusted(data: bytes, load_persistent: Any, _: Any) -> Any:
-        return read_trusted(data, load_persistent, pickle_module, **pickle_load_args)
-
+    _check_choices(f, weights_only, pickle_module, mmap)
+    read: _Read = _read_data
+    if weights_only is False:
+        read = partial(read_trusted, module=pickle_module, **pickle_load_args)
     with _opened(f) as file:
         if is_archive(file):
-            path = os.fsdecode(f) if mmap else None
-            loader = _Loader(ArchiveReader(file, path), map_location)
-            if safely:
-                return Reader(find_data, loader.storage, set_state).read(loader.description())
-            return trusted(loader.description(), loader.storage, None)
+            loader = _Loader(ArchiveReader(file, os.fsdecode(f) if mmap else None), map_location)
+            return read(loader.description(), loader.storage)
         if mmap:
             raise RuntimeError(
                 "mmap can only be used with files saved with "
@@ -300,8 +289,26 @@ def load(
                 "checkpoint with this option in order to use mmap."
             )
         if is_legacy(file):
-            return load_legacy(file, map_location, None if safely else trusted)
+            return load_legacy(file, map_location, read)
         raise _of_no_known_kind(file)
+
+
+def _read_data(data: bytes, load_persistent: Callable[[Any], Any]) -> Any:
+    """The plain data that a pickle describes."""
+    return Reader(find_data, load_persistent, set_state).read(data)
+
+
+def _check_choices(f: Any, weights_only: bool | None, module: Any, mmap: bool | None) -> None:
+    if weights_only is not False and module is not None:
+        raise RuntimeError(
+            "Can not safely load weights when explicit pickle_module is specified\n"
+            "Leave it out, or pass weights_only=False for a file whose author you trust."
+        )
+    if mmap and not isinstance(f, (str, bytes, os.PathLike)):
+        raise ValueError(
+            "f must be a string filename in order to use mmap argument\n"
+            "Pass the path of the file, or leave mmap out."
+        )
 
 
 @contextmanager

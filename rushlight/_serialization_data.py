@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from rushlight._copying import is_engine_attribute
 from rushlight._names import torch_name
 from rushlight._pickle_reader import Global, LoadError, as_key, damaged, refusal, unsupported
 from rushlight._pickle_writer import STORAGES
-from rushlight._tensor import Tensor, is_engine_attribute
+from rushlight._tensor import Tensor
 from rushlight.engine.core.device import device
 from rushlight.engine.core.dtype import BY_NAME, dtype
 from rushlight.engine.core.layout import layout, strided

@@ -133,14 +133,14 @@ class _Storages:
 
 
 def load_legacy(
-    file: Any, map_location: Any, trusted: Callable[[bytes, Any, Any], Any] | None
+    file: Any, map_location: Any, read: Callable[[bytes, Callable[[Any], Any]], Any]
 ) -> Any:
     """Read an object in the old format.
 
     Args:
         file: a binary file that can seek, at the beginning of the object.
         map_location: where tensors go.
-        trusted: reads the object's own pickle where the file may run code; ``None`` where not.
+        read: reads the object's own pickle, with what gives the storages in it.
 
     Raises:
         LoadError: it is damaged, or asks for more than data.
@@ -156,11 +156,7 @@ def load_legacy(
     system = _plain(file)
     little = system.get("little_endian", True) if isinstance(system, dict) else True
     storages = _Storages(room, map_location)
-    pickled = _pickle_at(file)
-    if trusted is None:
-        found = Reader(find_data, storages.load, set_state).read(pickled)
-    else:
-        found = trusted(pickled, storages.load, None)
+    found = read(_pickle_at(file), storages.load)
     storages.fill(file, _plain(file), little != (sys.byteorder == "little"))
     return found
 

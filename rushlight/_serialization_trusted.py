@@ -15,7 +15,10 @@ from rushlight._serialization_names import own_object
 
 
 def read_trusted(
-    data: bytes, load_persistent: Callable[[Any], Any], module: ModuleType | None, **options: Any
+    data: bytes,
+    load_persistent: Callable[[Any], Any],
+    module: ModuleType | None = None,
+    **options: Any,
 ) -> Any:
     """The object that a pickle describes: whatever it names is imported and called.
 

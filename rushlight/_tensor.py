@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rushlight._arrays import legacy_constructor, tensor_of_array
+from rushlight._copying import deepcopied, reduced
 from rushlight.engine.core.device import device
 from rushlight.engine.core.dtype import C_NAMES, FLOATING, SCALAR_NAMES, dtype
 from rushlight.engine.core.layout import layout, strided
 from rushlight.engine.core.shape import Size, is_channels_last, normalize_dim
-from rushlight.engine.ir.buffers import copy_strided
 from rushlight.engine.ir.graph import SHARED, Meta, TensorBase, Value
 from rushlight.engine.ir.op import hooks
 from rushlight.engine.runtime.executor import flush, materialize
 from rushlight.engine.trace import differentiate, views
 from rushlight.engine.trace.backward import backward
 from rushlight.engine.trace.recorder import mode
-from rushlight.storage import TypedStorage, UntypedStorage, tensor_on, untyped_storage
+from rushlight.storage import TypedStorage, UntypedStorage, untyped_storage
 
 if TYPE_CHECKING:  # the methods bound from the operator records, for editors and mypy
     from rushlight._methods import TensorMethods as _Methods
@@ -450,36 +449,8 @@ class Tensor(TensorBase, _Methods):
             made.requires_grad_()
         return made
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
-                "protocol at the moment.  If you were attempting to deepcopy a module, this may be "
-                "because of a torch.nn.utils.weight_norm usage"
-            )
-        if id(self) in memo:
-            return memo[id(self)]
-        if self._alias is None:
-            made = object.__new__(type(self))
-            made._value = _own_copy(self)
-        else:
-            copied = _deepcopy(untyped_storage(self), memo)
-            made = _placed(copied, self, type(self))
-        memo[id(self)] = made
-        for name, value in attributes_of(self).items():
-            made.__dict__[name] = _deepcopy(value, memo)
-        if self.requires_grad:
-            made.requires_grad_()
-        if self._grad is not None:
-            made._grad = self._grad.__deepcopy__(memo)
-        return made
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        place = (self.storage_offset(), tuple(self.shape), self.stride())
-        wanted = self.requires_grad
-        return _rebuild, (
-            untyped_storage(self), self.dtype, place, wanted, type(self), attributes_of(self),
-        )  # fmt: skip
+    __deepcopy__ = deepcopied
+    __reduce_ex__ = reduced
 
     def untyped_storage(self) -> UntypedStorage:
         """The bytes that this tensor and its views look at."""
@@ -488,66 +459,6 @@ class Tensor(TensorBase, _Methods):
     def storage(self) -> TypedStorage:
         """The numbers that this tensor and its views look at."""
         return TypedStorage(wrap_storage=untyped_storage(self), dtype=self.dtype)
-
-
-#: What the engine keeps in a tensor's ``__dict__``; all else is the user's.
-_ENGINE = frozenset(
-    (
-        "_value", "_alias", "_edge", "_chain", "_seen", "_base", "_base_edge", "_grad", "_former",
-        "_version_count", "_post_accumulate_hooks", "_retains", "_inference",
-    )
-)  # fmt: skip
-
-
-def attributes_of(tensor: Any) -> dict[str, Any]:
-    """The attributes that the user has given a tensor.
-
-    Args:
-        tensor: any tensor.
-
-    Returns:
-        Their names and values, in a dictionary of its own.
-    """
-    return {name: value for name, value in tensor.__dict__.items() if name not in _ENGINE}
-
-
-def is_engine_attribute(name: str) -> bool:
-    """Whether the engine keeps an attribute of this name in every tensor."""
-    return name in _ENGINE
-
-
-def _deepcopy(value: Any, memo: dict[int, Any]) -> Any:
-    return copy.deepcopy(value, memo)
-
-
-def _own_copy(tensor: Tensor) -> Value:
-    return Value(tensor._meta, -1, copy_strided(tensor._array("deepcopy"), tensor._meta))
-
-
-def _placed(storage: UntypedStorage, like: Any, kind: type) -> Any:
-    """A tensor on a storage where another one lies in its own."""
-    return _of_kind(
-        tensor_on(storage, like.dtype, like.storage_offset(), like.shape, like.stride()), kind
-    )
-
-
-def _of_kind(tensor: Any, kind: type) -> Any:
-    if kind is Tensor:
-        return tensor
-    made: Any = object.__new__(kind)
-    made.__dict__.update(tensor.__dict__)
-    return made
-
-
-def _rebuild(
-    storage: UntypedStorage, found: dtype, place: Any, requires_grad: bool, kind: type, state: Any
-) -> Any:
-    """Make a tensor again from what ``pickle`` kept of it."""
-    made = _of_kind(tensor_on(storage, found, *place), kind)
-    made.__dict__.update(state)
-    if requires_grad:
-        made.requires_grad_()
-    return made
 
 
 mode.tensor = Tensor

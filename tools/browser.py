@@ -122,7 +122,7 @@ class Browser:
                 raise TimeoutError(f"the page never came to: {script}")
             time.sleep(0.2)
 
-    def settle(self, seconds: float = 4.0) -> None:
+    def settle(self, seconds: float = 2.0) -> None:
         """Let the page finish what moves."""
         time.sleep(seconds)
 

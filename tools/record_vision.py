@@ -29,7 +29,9 @@ def _entry(weights: Any) -> dict[str, Any]:
     options = dict(weights.transforms.keywords)
     if "interpolation" in options:
         options["interpolation"] = options["interpolation"].value
-    meta = {k: v for k, v in weights.meta.items() if k not in ("categories", "_docs")}
+    meta = {k: v for k, v in weights.meta.items() if k != "_docs"}
+    if meta["categories"] is not None:  # they are ImageNet's, which have a file of their own
+        meta["categories"] = "imagenet"
     return {"url": weights.url, "transforms": options, "meta": meta}
 
 
@@ -61,7 +63,7 @@ def main() -> int:
 
     categories = models.ResNet18_Weights.DEFAULT.meta["categories"]
     (DATA / "imagenet.txt").write_text("\n".join(categories) + "\n", "utf-8")
-    table = json.dumps(weights_table(models), indent=1, sort_keys=True)
+    table = json.dumps(weights_table(models), indent=1)
     (DATA / "weights.json").write_text(table + "\n", "utf-8")
     torch.set_num_threads(1)
     text = json.dumps(figures(torch, models), indent=1, sort_keys=True)

@@ -8,6 +8,7 @@ Chromium shows them. It needs the extra ``tensorboard`` and the program ``chromi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ function open(name) {
 """
 FIT = """
 all('tf-graph-scene')[0].selectedNode = null;
-all('paper-button').find(one => one.title.startsWith('Fit') || one.innerText.includes('Fit')).click()
+all('paper-button').find(one => one.innerText.includes('Fit')).click()
 """
 
 
@@ -77,7 +78,7 @@ PAGES = {
     ),
     "graph": Page(
         "#graphs",
-        (1200, 900),
+        (1200, 960),
         [
             ("all('g.node').length >= 3", "open('Net')"),
             ("node('Net/Linear[fc1]')", "open('Net/Linear[fc1]')"),
@@ -132,6 +133,7 @@ def photograph(logs: Path, target: Path) -> None:
             browser.run(f"{FIND}{OPEN_NODE}")
             for there, then in page.steps:
                 browser.wait(there)
+                browser.settle()
                 browser.run(then)
             browser.settle()
             file.write_bytes(browser.picture())
@@ -145,9 +147,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if shutil.which("chromium") is None:
         parser.error("chromium is not installed: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as folder:
-        train(Path(folder, "lenet"), arguments.epochs)
-        photograph(Path(folder), arguments.output)
+    output = arguments.output.resolve()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        train(Path("runs", "lenet"), arguments.epochs)
+        photograph(Path("runs"), output)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,15 @@
 """Several processes as one program, on MPI: ``torch.distributed``."""
 
+from rushlight.distributed._available import (
+    get_pg_count,
+    is_backend_available,
+    is_gloo_available,
+    is_mpi_available,
+    is_nccl_available,
+    is_torchelastic_launched,
+    is_ucc_available,
+    is_xccl_available,
+)
 from rushlight.distributed._buffers import RedOpType, ReduceOp
 from rushlight.distributed._collectives import (
     all_reduce,
@@ -35,6 +45,7 @@ from rushlight.distributed._objects import (
     scatter_object_list,
     send_object_list,
 )
+from rushlight.distributed._subgroups import new_subgroups, new_subgroups_by_enumeration
 from rushlight.distributed._work import Future, Work
 from rushlight.distributed._world import (
     Backend,
@@ -52,13 +63,8 @@ from rushlight.distributed._world import (
     group,
     init_process_group,
     is_available,
-    is_gloo_available,
     is_initialized,
-    is_mpi_available,
-    is_nccl_available,
-    is_torchelastic_launched,
     new_group,
-    new_subgroups,
 )
 from rushlight.distributed.errors import (
     DistBackendError,

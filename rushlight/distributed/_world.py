@@ -161,26 +161,6 @@ def is_initialized() -> bool:
     return world.default is not None
 
 
-def is_mpi_available() -> bool:
-    """Whether MPI can be used."""
-    return is_available()
-
-
-def is_gloo_available() -> bool:
-    """Whether ``gloo`` can be asked for: it is a name for MPI here."""
-    return is_available()
-
-
-def is_nccl_available() -> bool:
-    """Whether NCCL, which is for GPUs, can be used; asked for on processors it is MPI too."""
-    return False
-
-
-def is_torchelastic_launched() -> bool:
-    """Whether a launcher with torchrun's variables has started this process."""
-    return "TORCHELASTIC_RUN_ID" in launch_variables()
-
-
 def init_process_group(
     backend: str | None = None,
     init_method: str | None = None,
@@ -255,7 +235,11 @@ def _enter_world(method: str | None, rank: int, size: int, backend: str, limit: 
     world.rank, world.size, world.place = int(everyone.rank), int(everyone.size), place
     world.process = os.getpid()
     if place.size not in (-1, world.size):
-        raise ValueError(f"world_size is {place.size}, but MPI was started with {world.size} ranks")
+        raise ValueError(
+            f"world_size is {place.size}, but MPI was started with {world.size} ranks\n"
+            "MPICH's library finds the others by itself (pip install mpich); start the program "
+            "with its own mpiexec where mpi4py uses another MPI."
+        )
     _note_failures()
     atexit.register(_depart)
     multiprocessing.util.Finalize(None, _depart, exitpriority=0)
@@ -462,28 +446,3 @@ def new_group(
     made = ProcessGroup(comm, members, name, timeout or parent.timeout, str(world.count))
     world.groups.append(made)
     return made
-
-
-def new_subgroups(
-    group_size: int | None = None,
-    group: Any = None,
-    timeout: timedelta | None = None,
-    backend: str | None = None,
-    pg_options: Any = None,
-    group_desc: str | None = None,
-) -> tuple[Any, list[Any]]:
-    """Groups of ``group_size`` neighbours each; this process's own, and all of them."""
-    if group_size is None:
-        group_size = int(launch_variables().get("LOCAL_WORLD_SIZE", world.size))
-    if group_size <= 0:
-        raise ValueError(f"The arg 'group_size' ({group_size}) must be positive")
-    if world.size % group_size != 0:
-        raise ValueError(
-            f"The world size ({world.size}) must be divisible by 'group_size={group_size}'"
-        )
-    made, own = [], None
-    for first in range(0, world.size, group_size):
-        made.append(new_group(range(first, first + group_size), timeout, backend))
-        if first <= world.rank < first + group_size:
-            own = made[-1]
-    return own, made

@@ -23,15 +23,31 @@ _RENAMED = {
     "default_save_path": "default_root_dir",
 }
 
-#: Options of Lightning 1.x and 2.x that have nothing to do on processors.
+#: Options whose effect on one processor is none, whatever their value.
 _WITHOUT_EFFECT = (
-    "amp_backend", "amp_level", "auto_lr_find", "auto_scale_batch_size", "auto_select_gpus",
-    "barebones", "benchmark", "enable_autolog_hparams", "flush_logs_every_n_steps",
-    "move_metrics_to_cpu", "multiple_trainloader_mode", "num_processes", "plugins",
-    "prepare_data_per_node", "process_position", "profiler", "replace_sampler_ddp",
-    "stochastic_weight_avg", "sync_batchnorm", "track_grad_norm", "truncated_bptt_steps",
-    "tpu_cores", "use_distributed_sampler", "log_gpu_memory", "strategy",
+    "amp_backend", "amp_level", "auto_select_gpus", "barebones", "benchmark",
+    "enable_autolog_hparams", "flush_logs_every_n_steps", "log_gpu_memory",
+    "move_metrics_to_cpu", "multiple_trainloader_mode", "prepare_data_per_node",
+    "process_position", "replace_sampler_ddp", "sync_batchnorm", "use_distributed_sampler",
 )  # fmt: skip
+
+#: Options that would have an effect, with what does it here.
+_ABSENT = {
+    "auto_lr_find": "choose the learning rate yourself",
+    "auto_scale_batch_size": "choose the batch size yourself",
+    "num_nodes": "this trainer runs on one machine",
+    "num_processes": "for several processes use torch.distributed and `rushlight launch`",
+    "plugins": "there are none",
+    "profiler": "use torch.profiler around trainer.fit()",
+    "stochastic_weight_avg": "use torch.optim.swa_utils in a callback",
+    "strategy": "for several processes use torch.distributed and `rushlight launch`",
+    "tpu_cores": "there are none here",
+    "track_grad_norm": "log the norm in on_before_optimizer_step()",
+    "truncated_bptt_steps": "cut the sequence in training_step()",
+}
+
+#: What says of them that they are not wanted.
+_NOT_WANTED = (None, False, "", -1, 0, 1, "auto")
 
 _ON_PROCESSORS = ("auto", "cpu", None)
 
@@ -41,6 +57,7 @@ def modern(given: dict[str, Any], settings: dict[str, Any]) -> None:
 
     Raises:
         TypeError: there is no such option.
+        MisconfigurationException: it does something that is not done here.
     """
     for name, value in given.items():
         if name in _RENAMED:
@@ -59,9 +76,11 @@ def modern(given: dict[str, Any], settings: dict[str, Any]) -> None:
                     "processor",
                     stacklevel=3,
                 )
-        elif name == "num_nodes":
-            if value != 1:
-                raise MisconfigurationException("num_nodes: this trainer runs on one machine")
+        elif name in _ABSENT:
+            if value not in _NOT_WANTED:
+                raise MisconfigurationException(
+                    f"Trainer({name}={value!r}) is not supported: {_ABSENT[name]}"
+                )
         elif name not in _WITHOUT_EFFECT:
             raise TypeError(f"Trainer.__init__() got an unexpected keyword argument '{name}'")
 

@@ -69,6 +69,14 @@ def _run(fn: Callable[..., Any], index: int, args: tuple[Any, ...], report: Conn
         sys.exit(1)
 
 
+def _told(report: Connection) -> str | None:
+    """The traceback that a process has sent, if it came to that before it ended."""
+    try:
+        return str(report.recv()) if report.poll() else None
+    except EOFError:
+        return None
+
+
 class ProcessContext:
     """The processes of one ``spawn`` with ``join=False``.
 
@@ -97,7 +105,7 @@ class ProcessContext:
             index = self.sentinels.pop(sentinel)  # type: ignore[call-overload]
             self.processes[index].join()
             if self.processes[index].exitcode != 0:
-                text = self.reports[index].recv() if self.reports[index].poll() else None
+                text = _told(self.reports[index])
                 self._end(GRACE if grace_period is None else grace_period)
                 self._raise(index, text)
         return not self.sentinels

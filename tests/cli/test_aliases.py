@@ -128,7 +128,11 @@ def test_the_modules_are_rushlights_under_every_name() -> None:
             "module 'torch.nn' has no attribute 'linear' (asked for in program.py, line 2); the "
             "nearest name is 'Linear'",
         ),
-        ("import torch; torch._C._jit_init()", AttributeError, "this is in PyTorch's compiled core"),
+        (
+            "import torch; torch._C._jit_init()",
+            AttributeError,
+            "this is in PyTorch's compiled core",
+        ),
         (
             "from torch.nn import Linaer",
             ImportError,

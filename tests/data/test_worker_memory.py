@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -173,6 +174,27 @@ def test_too_little_memory_is_an_error_not_a_crash(monkeypatch: pytest.MonkeyPat
     words = r"(?s)worker process 0.*unable to allocate \d+ bytes of shared memory for a batch"
     with pytest.raises(RuntimeError, match=words):
         next(iter(DataLoader(Images(), 8, num_workers=1)))
+
+
+def test_systems_without_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("memfd_create", "posix_fallocate"):
+        monkeypatch.delattr(os, name)
+    found = [int(batch[0, 2, 60, 60]) for batch in DataLoader(Images(8), 2, num_workers=2)]
+    assert found == [0, 2, 4, 6]
+
+
+def test_too_few_file_descriptors() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 12, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            iter(DataLoader(Images(), num_workers=2, prefetch_factor=20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(DataLoader(Images(), 8, num_workers=1))) == 3
 
 
 # forks -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rushlight.cli.launch import main
-from rushlight.distributed._rendezvous import SHARED_MEMORY
+from rushlight.distributed._rendezvous import SHARED_MEMORY, world_id
 from rushlight.distributed.launch import spelling
 from rushlight.distributed.run import make_parser, settings_of
 from tests.distributed.ranks import (
@@ -41,10 +41,12 @@ assert "rushlight" in torch.__file__ and __name__ == "__main__"
 ENDING = """
 import signal
 from rushlight.distributed import _link
+from rushlight.distributed._world import world
 _link.GRACE["left"] = 0.3
 dist.init_process_group("gloo")
 rank = dist.get_rank()
 dist.all_reduce(torch.ones(3))
+print("job", world.link.name)
 if rank == 1:
     print("my last words", file=sys.stderr, flush=True)
     how = sys.argv[1]
@@ -61,8 +63,10 @@ print("never reached")
 """
 
 
-def shared_memory() -> set[str]:
-    return {n for n in os.listdir(SHARED_MEMORY) if n.startswith("mpich_")}
+def shared_memory(out: str) -> list[str]:
+    """What is left of the memory of the job whose name a rank has printed."""
+    (name,) = {line.split()[1] for line in out.splitlines() if line.startswith("job ")}
+    return [n for n in os.listdir(SHARED_MEMORY) if f"_{world_id(name):x}_" in n]
 
 
 def test_variables_and_arguments(tmp_path: Path) -> None:
@@ -84,7 +88,6 @@ def test_variables_and_arguments(tmp_path: Path) -> None:
     ],
 )
 def test_a_rank_that_goes_wrong_ends_the_run(how: str, words: str, tmp_path: Path) -> None:
-    before = shared_memory()
     began = time.monotonic()
     code, out, err = launch(tmp_path, ENDING, 3, how)
     assert time.monotonic() - began < 30
@@ -97,16 +100,21 @@ def test_a_rank_that_goes_wrong_ends_the_run(how: str, words: str, tmp_path: Pat
     if how == "raise":
         assert "    KeyError: 'mine'" in err
     assert left_behind(str(tmp_path)) == []
-    assert shared_memory() <= before
+    assert shared_memory(out) == []
 
 
 def test_a_single_rank_leaves_no_memory(tmp_path: Path) -> None:
-    before = shared_memory()
-    program = "dist.init_process_group()\ndist.barrier()\nos.kill(os.getpid(), 9)\n"
-    code, _, err = launch(tmp_path, program, 1)
+    program = """
+    from rushlight.distributed._world import world
+    dist.init_process_group()
+    dist.barrier()
+    print("job", world.link.name)
+    os.kill(os.getpid(), 9)
+    """
+    code, out, err = launch(tmp_path, program, 1)
     assert code == 1
     assert "rank 0 (local rank 0, process " in err
-    assert shared_memory() <= before
+    assert shared_memory(out) == []
 
 
 def test_a_rank_that_leaves_early_is_named(tmp_path: Path) -> None:
@@ -290,7 +298,7 @@ def test_without_a_launcher(method: str, tmp_path: Path) -> None:
     for process in processes:
         code, out, err = finish(process)
         assert (code, out) == (0, "sum 3 None\n"), err
-    assert left_behind("_rendezvous.py 2") == []
+    assert left_behind(f"_rendezvous.py 2 localhost {port}") == []
 
 
 def test_under_mpiexec(tmp_path: Path) -> None:

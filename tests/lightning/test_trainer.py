@@ -352,6 +352,11 @@ def test_what_is_refused(tmp_path) -> None:
         quiet(tmp_path, accelerator="gpu")
     with pytest.raises(MisconfigurationException, match="one process"):
         quiet(tmp_path, devices=4)
+    with pytest.raises(MisconfigurationException, match=r"profiler='simple'.*torch\.profiler"):
+        quiet(tmp_path, profiler="simple")
+    with pytest.raises(MisconfigurationException, match="strategy='ddp'"):
+        quiet(tmp_path, strategy="ddp")
+    assert quiet(tmp_path, strategy="auto", num_nodes=1, benchmark=True)
     with pytest.raises(TypeError, match="unexpected keyword argument 'epochs'"):
         pl.Trainer(epochs=3)
 

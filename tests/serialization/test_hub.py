@@ -102,7 +102,7 @@ def test_the_hash_in_the_name(server: Server, cache: Path) -> None:
     right = f"net-{hashlib.sha256(data).hexdigest()[:8]}.pth"
     server.files.update({right: data, "net-01234567.pth": data})
     assert torch.hub.load_state_dict_from_url(address(server, right), check_hash=True)
-    with pytest.raises(RuntimeError, match='invalid hash value .expected "01234567"'):
+    with pytest.raises(RuntimeError, match=r'invalid hash value \(expected "01234567"'):
         torch.hub.load_state_dict_from_url(address(server, "net-01234567.pth"), check_hash=True)
     assert [file.name for file in (cache / "checkpoints").iterdir()] == [right]
 
@@ -146,12 +146,12 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 HUBCONF = '''
 import rushlight as torch
-import helper
+import hub_helper
 dependencies = ["numpy"]
 
 def linear(width, bias=True):
     """A layer."""
-    return torch.nn.Linear(width, helper.OUT, bias)
+    return torch.nn.Linear(width, hub_helper.OUT, bias)
 
 def _hidden():
     pass
@@ -160,7 +160,7 @@ def _hidden():
 
 def test_a_folder_with_models(tmp_path: Path) -> None:
     (tmp_path / "hubconf.py").write_text(HUBCONF)
-    (tmp_path / "helper.py").write_text("OUT = 3")
+    (tmp_path / "hub_helper.py").write_text("OUT = 3")
     assert torch.hub.load(tmp_path, "linear", 2, bias=False, source="local").out_features == 3
     assert "linear" in torch.hub.list(tmp_path)
     assert "_hidden" not in torch.hub.list(tmp_path)

@@ -197,7 +197,9 @@ def test_whole_networks(way: str) -> None:
 
 
 def test_a_file_of_modules_is_refused_by_default() -> None:
-    with pytest.raises(rushlight.serialization.LoadError, match="GLOBAL torch.nn.modules.linear"):
+    with pytest.raises(
+        rushlight.serialization.LoadError, match=r"GLOBAL torch\.nn\.modules\.linear"
+    ):
         sent(torch.nn.Linear(1, 1), torch, rushlight)
     with pytest.raises(Exception, match="Weights only load failed"):
         sent(rushlight.nn.Linear(1, 1), rushlight, torch)

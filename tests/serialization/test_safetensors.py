@@ -1,4 +1,4 @@
-"""Files of safetensors: through rushlight's own functions, and through the package under ``run``."""
+"""Files of safetensors: by rushlight's own functions, and by the package under ``run``."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def test_types(name: str, tmp_path: Path) -> None:
 
 def test_what_the_format_does_not_have() -> None:
     base = torch.arange(6.0)
-    with pytest.raises(ValueError, match="no torch.complex128"):
+    with pytest.raises(ValueError, match=r"no torch\.complex128"):
         safetensors.save({"a": base.to(torch.complex128)})
     with pytest.raises(ValueError, match="non contiguous tensor: `a`"):
         safetensors.save({"a": base.view(2, 3).t()})
     with pytest.raises(RuntimeError, match="share memory"):
         safetensors.save({"a": base, "b": base[2:]})
-    with pytest.raises(ValueError, match="expected torch.Tensor"):
+    with pytest.raises(ValueError, match=r"expected torch\.Tensor"):
         safetensors.save({"a": 1})
     with pytest.raises(ValueError, match="Expected a dict"):
         safetensors.save([base])
@@ -71,7 +71,7 @@ def test_damaged_files(tmp_path: Path) -> None:
         with pytest.raises(LoadError, match="safetensors"):
             safetensors.load(broken)
     (tmp_path / "a").write_bytes(data)
-    with pytest.raises(LoadError, match="safetensors.load_file"):
+    with pytest.raises(LoadError, match=r"safetensors\.load_file"):
         torch.load(tmp_path / "a")
 
 

@@ -140,7 +140,7 @@ def test_paths_and_file_objects(tmp_path: Path) -> None:
         assert torch.load(file) == [2]
     with pytest.raises(FileNotFoundError):
         torch.load(tmp_path / "missing.pt")
-    with pytest.raises(RuntimeError, match="Parent directory .* does not exist"):
+    with pytest.raises(RuntimeError, match=r"Parent directory .* does not exist"):
         torch.save([1], tmp_path / "missing" / "a.pt")
     with pytest.raises(AttributeError, match="string, path, or a file-like object"):
         torch.save([1], 5)

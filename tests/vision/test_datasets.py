@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rushlight.vision.datasets import StandardTransform, VisionDataset
+from rushlight.vision.datasets import Digits, StandardTransform, VisionDataset
 
 
 class Letters(VisionDataset):
@@ -18,6 +18,12 @@ class Letters(VisionDataset):
 def test_one_kind_of_transform_at_a_time() -> None:
     with pytest.raises(ValueError, match="Only transforms or transform/target_transform can be"):
         Letters(transforms=lambda image, target: (image, target), transform=str)
+
+
+def test_a_transform_may_be_changed_later() -> None:
+    digits = Digits(train=False)
+    digits.transform, digits.target_transform = (lambda image: image.size), str
+    assert digits[0] == ((8, 8), "0")
 
 
 def test_home_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,11 +156,7 @@ class CIFAR10(VisionDataset):
     ) -> None:
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.train = train
-        if download:
-            self.download()
-        elif not self._check_integrity() and check_integrity(self._archive, self.tgz_md5):
-            extract_archive(self._archive)
-        if not self._check_integrity():
+        if not self._is_complete(download):
             raise RuntimeError(
                 "Dataset not found or corrupted. You can use download=True to download it\n"
                 + self._by_hand()
@@ -175,6 +171,16 @@ class CIFAR10(VisionDataset):
         # Pixel by pixel in memory, as Pillow wants them.
         self.data = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
         self._load_meta()
+
+    def _is_complete(self, download: bool) -> bool:
+        """Whether all files are there, unpacked or brought if need be."""
+        if self._check_integrity():
+            return True
+        if download:
+            self.download()
+        elif check_integrity(self._archive, self.tgz_md5):
+            extract_archive(self._archive)
+        return self._check_integrity()
 
     @property
     def _folder(self) -> Path:
@@ -197,13 +203,7 @@ class CIFAR10(VisionDataset):
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         from PIL import Image
 
-        target: Any = self.targets[index]
-        image: Any = Image.fromarray(self.data[index])
-        if self.transform is not None:
-            image = self.transform(image)
-        if self.target_transform is not None:
-            target = self.target_transform(target)
-        return image, target
+        return self._transformed(Image.fromarray(self.data[index]), self.targets[index])
 
     def __len__(self) -> int:
         return len(self.data)

@@ -82,8 +82,7 @@ class Digits(VisionDataset):
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         from PIL import Image
 
-        image, target = Image.fromarray(self.data[index]), self.targets[index]
-        return (image, target) if self.transforms is None else self.transforms(image, target)
+        return self._transformed(Image.fromarray(self.data[index]), self.targets[index])
 
     def __len__(self) -> int:
         return len(self.data)

@@ -50,12 +50,9 @@ class FakeData(VisionDataset):
             raise IndexError(f"{type(self).__name__} index out of range")
         # A generator of its own: the default one does not notice.
         source = Generator().manual_seed(index + self.random_offset)
-        image = to_pil_image(randn(*self.image_size, generator=source))
-        target: Any = randint(0, self.num_classes, (1,), generator=source)[0]
-        if self.transform is not None:
-            image = self.transform(image)
-        if self.target_transform is not None:
-            target = self.target_transform(target)
+        noise = to_pil_image(randn(*self.image_size, generator=source))
+        drawn = randint(0, self.num_classes, (1,), generator=source)[0]
+        image, target = self._transformed(noise, drawn)
         return image, target.item() if isinstance(target, Tensor) else target
 
     def __len__(self) -> int:

@@ -163,13 +163,8 @@ class MNIST(VisionDataset):
         from PIL import Image
 
         # Looked at as arrays: a tensor for each image would cost more than the image.
-        target: Any = int(self.targets._array()[index])
-        image: Any = Image.fromarray(self.data._array()[index])
-        if self.transform is not None:
-            image = self.transform(image)
-        if self.target_transform is not None:
-            target = self.target_transform(target)
-        return image, target
+        target = int(self.targets._array()[index])
+        return self._transformed(Image.fromarray(self.data._array()[index]), target)
 
     def __len__(self) -> int:
         return len(self.data)

@@ -104,6 +104,14 @@ class VisionDataset(Dataset[Any]):
     def __len__(self) -> int:
         raise NotImplementedError
 
+    def _transformed(self, sample: Any, target: Any) -> tuple[Any, Any]:
+        """The pair after ``transform`` and ``target_transform``, whatever these are by now."""
+        if self.transform is not None:
+            sample = self.transform(sample)
+        if self.target_transform is not None:
+            target = self.target_transform(target)
+        return sample, target
+
     def __repr__(self) -> str:
         body = [f"Number of datapoints: {len(self)}"]
         if self.root is not None:

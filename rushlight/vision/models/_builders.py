@@ -143,7 +143,9 @@ def builder(
         @wraps(function)
         def build(*, weights: WeightsEnum | None = None, progress: bool = True, **kwargs: Any) -> M:
             if weights is not None:
-                expect(kwargs, "num_classes", len(weights.meta["categories"]))
+                categories = weights.meta["categories"]
+                if categories is not None:
+                    expect(kwargs, "num_classes", len(categories))
                 if prepare is not None:
                     prepare(weights, kwargs)
             model = function(**kwargs)

@@ -134,7 +134,9 @@ def _stored(entry: Mapping[str, Any]) -> Weights:
     options = dict(entry["transforms"])
     if "interpolation" in options:
         options["interpolation"] = InterpolationMode(options["interpolation"])
-    meta = {**entry["meta"], "categories": IMAGENET_CATEGORIES}
+    meta = dict(entry["meta"])
+    if meta["categories"] is not None:
+        meta["categories"] = IMAGENET_CATEGORIES
     if "min_size" in meta:
         meta["min_size"] = tuple(meta["min_size"])
     return Weights(entry["url"], partial(ImageClassification, **options), meta)

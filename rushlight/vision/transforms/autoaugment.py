@@ -18,6 +18,8 @@ from rushlight.vision.transforms._functional import draws
 from rushlight.vision.transforms._functional.modes import InterpolationMode
 from rushlight.vision.transforms._policies import CIFAR10, IMAGENET, SVHN, Step
 
+__all__ = ["AugMix", "AutoAugment", "AutoAugmentPolicy", "RandAugment", "TrivialAugmentWide"]
+
 #: A change by its name: how strong it may be (``None``: there is only one way), and whether it can
 #: go both ways.
 Space = dict[str, tuple[list[float] | None, bool]]

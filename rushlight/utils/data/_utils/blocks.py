@@ -15,6 +15,7 @@ import multiprocessing.reduction
 import os
 import tempfile
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,10 @@ class Block:
                 os.ftruncate(self.descriptor, 0)
             os.close(self.descriptor)
         self.descriptor, self._map = -1, None
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        if getattr(self, "descriptor", -1) >= 0:  # its owner could not be made as a whole
+            close(self.descriptor)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _inherited, (multiprocessing.reduction.DupFd(self.descriptor),)

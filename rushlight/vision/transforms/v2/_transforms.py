@@ -14,6 +14,43 @@ from rushlight.vision.transforms import functional as F, transforms as first
 from rushlight.vision.transforms._functional import draws
 from rushlight.vision.transforms.v2._transform import InTurn, OnSamples, Transform
 
+__all__ = [
+    "RGB",
+    "CenterCrop",
+    "ColorJitter",
+    "Compose",
+    "ConvertImageDtype",
+    "GaussianBlur",
+    "Grayscale",
+    "Identity",
+    "Normalize",
+    "PILToTensor",
+    "Pad",
+    "RandomAdjustSharpness",
+    "RandomAffine",
+    "RandomApply",
+    "RandomAutocontrast",
+    "RandomChoice",
+    "RandomCrop",
+    "RandomEqualize",
+    "RandomErasing",
+    "RandomGrayscale",
+    "RandomHorizontalFlip",
+    "RandomInvert",
+    "RandomOrder",
+    "RandomPerspective",
+    "RandomPosterize",
+    "RandomResizedCrop",
+    "RandomRotation",
+    "RandomSolarize",
+    "RandomVerticalFlip",
+    "Resize",
+    "ToDtype",
+    "ToImage",
+    "ToPILImage",
+    "ToTensor",
+]
+
 
 class Compose(InTurn):
     """Transforms one after the other, on whole samples.
