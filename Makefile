@@ -74,7 +74,7 @@ $(STAMPS)/run: pyproject.toml | $(BIN)/python
 
 $(STAMPS)/test: pyproject.toml | $(BIN)/python
 	@echo 'Installing rushlight and what the tests need'
-	@$(PIP) -e '.[vision,test]'
+	@$(PIP) -e '.[vision,tensorboard,distributed,test]'
 	@mkdir -p $(@D) && touch $@
 
 # Where PyTorch cannot be had the comparisons with it are skipped, and the next call tries again.

@@ -1,6 +1,6 @@
 """Seed 001's CIFAR-10 program on 60,000 JPEG files: under `rushlight run` and on PyTorch.
 
-``python -m benchmarks.cifar --archive cifar10-images.zip`` unpacks the archive into a temporary
+``python -m benchmarks.cifar --archive cifar10-images.zip`` unpacks the archive into a new
 folder and runs ``benchmarks/programs/cifar10.py`` unmodified on both, one after the other; it
 prints their losses side by side, the accuracies and the seconds, and writes them as JSON. The
 PyTorch side needs torchvision; without it, or without PyTorch, that column stays empty.

@@ -1,4 +1,4 @@
-"""Runs a script on PyTorch and torchvision, also where torchvision's compiled operators do not load.
+"""Runs a script on PyTorch, also where torchvision's compiled operators do not load.
 
 ``python -m benchmarks.torchvision_peer script.py [arguments]``. The wheel of torchvision on PyPI is
 built for CUDA's PyTorch; beside the CPU build its Python half works once the names of the operators
@@ -23,7 +23,7 @@ def load() -> None:
     import torch
 
     try:
-        import torchvision  # noqa: F401
+        pass
     except RuntimeError:
         found = importlib.util.find_spec("torchvision")
         assert found is not None
@@ -34,7 +34,6 @@ def load() -> None:
             library.define(f"{name}(Tensor x) -> Tensor")
         for name in [name for name in sys.modules if name.startswith("torchvision")]:
             del sys.modules[name]
-        import torchvision  # noqa: F401
 
         globals()["_library"] = library  # declared as long as it lives
 

@@ -2,14 +2,14 @@
 
     python -m rushlight run examples/main.py --train
     python -m rushlight run examples/main.py --dataset digits --model mobilenet_v2 --train
-    python -m rushlight run examples/main.py --dataset cifar10 --dataset-path data --download --train
+    python -m rushlight run examples/main.py --dataset cifar10 --download --train
     python -m rushlight run examples/main.py --dataset folder --dataset-path pictures --train
     python -m rushlight run examples/main.py --dataset digits --train --resume     # goes on
     python -m rushlight run examples/main.py --dataset digits                      # tests the best
 
 An ordinary PyTorch script: ``python examples/main.py`` runs it on PyTorch, where torchvision has
-all of these data sets but ``digits``. ``fake`` needs no files at all. ``folder`` wants ``train`` and
-``val`` under the path, and in each a folder of pictures for every class.
+all of these data sets but ``digits``. ``fake`` needs no files at all. ``folder`` wants ``train``
+and ``val`` under the path, and in each a folder of pictures for every class.
 """
 
 import argparse

@@ -9,7 +9,7 @@ from rushlight.engine.core.dtype import dtype
 from rushlight.engine.ir.buffers import copy_strided
 from rushlight.engine.ir.graph import Value
 from rushlight.engine.trace.recorder import mode
-from rushlight.storage import UntypedStorage, tensor_on, untyped_storage
+from rushlight.storage import UntypedStorage, storage_to_read, tensor_on, untyped_storage
 
 #: What the engine keeps in a tensor's ``__dict__``; all else is the user's.
 _ENGINE = frozenset(
@@ -69,7 +69,15 @@ def reduced(self: Any, protocol: Any) -> Any:
     """``__reduce_ex__`` of tensors: the storage, and where in it the tensor lies."""
     place = (self.storage_offset(), tuple(self.shape), self.stride())
     wanted, attributes = self.requires_grad, attributes_of(self)
-    return rebuild, (untyped_storage(self), self.dtype, place, wanted, type(self), attributes)
+    return rebuild, (storage_to_read(self), self.dtype, place, wanted, type(self), attributes)
+
+
+def copied(self: Any) -> Any:
+    """``__copy__`` of tensors: another tensor that looks at the same memory."""
+    place = (self.storage_offset(), self.shape, self.stride())
+    made = _of_kind(tensor_on(untyped_storage(self), self.dtype, *place), type(self))
+    made.__dict__.update(attributes_of(self))
+    return made.requires_grad_() if self.requires_grad else made
 
 
 def rebuild(

@@ -19,7 +19,7 @@ from rushlight.engine.core.layout import layout
 from rushlight.engine.core.shape import Size
 from rushlight.nn.modules.module import Module
 from rushlight.nn.parameter import Parameter
-from rushlight.storage import TypedStorage, UntypedStorage, untyped_storage
+from rushlight.storage import TypedStorage, UntypedStorage, storage_to_read
 
 #: PyTorch's names of the storages, and the types of what they hold. Types that came later have no
 #: storage of their own: their numbers lie in an untyped one.
@@ -192,9 +192,12 @@ class Pickler(_PlainPickler):
 
     dispatch = {**_PlainPickler.dispatch, FunctionType: save_global}
 
-    def _record(self, storage: UntypedStorage, found: dtype | None) -> StorageRecord:
-        """The storage in the file for one in memory."""
-        owner = storage._array if storage._shared is None else storage._shared._alias
+    def _record(
+        self, storage: UntypedStorage, found: dtype | None, owner: Any = None
+    ) -> StorageRecord:
+        """The storage in the file for one in memory, known by what it belongs to."""
+        if owner is None:
+            owner = storage._array if storage._shared is None else storage._shared._alias
         known = self.storages.get(id(owner))
         if known is None:
             known = StorageRecord(str(len(self.storages)), found, storage._bytes("save"))
@@ -214,7 +217,7 @@ class Pickler(_PlainPickler):
                 f"the format before PyTorch 1.6 has no {tensor.dtype}: leave out "
                 "_use_new_zipfile_serialization=False"
             )
-        record = self._record(untyped_storage(tensor), typed)
+        record = self._record(storage_to_read(tensor), typed, tensor._alias or tensor)
         offset, size = int(tensor.storage_offset()), tuple(tensor.shape)
         stride, hooks = tuple(tensor.stride()), OrderedDict()  # type: ignore[var-annotated]
         is_parameter = isinstance(tensor, Parameter)

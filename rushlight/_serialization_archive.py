@@ -232,6 +232,11 @@ def fill(file: Any, data: np.ndarray) -> None:
         LoadError: the file ends before.
     """
     done = 0
+    while done < data.size and hasattr(file, "readinto"):
+        count = file.readinto(data[done:].data)
+        if not count:
+            break
+        done += count
     while done < data.size:
         wanted = min(data.size - done, 1 << 28)
         part = file.read(wanted)

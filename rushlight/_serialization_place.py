@@ -52,3 +52,21 @@ def _placed(storage: UntypedStorage, where: str) -> UntypedStorage:
             f"{where})\nmap_location='cpu' loads it into main memory."
         )
     return storage
+
+
+def default_restore_location(storage: UntypedStorage, location: str) -> UntypedStorage:
+    """A storage brought to a place, for functions that are given as ``map_location``.
+
+    Args:
+        storage: as it was read.
+        location: the name of the place: ``'cpu'``.
+
+    Raises:
+        RuntimeError: this machine has no such place.
+
+    >>> import rushlight as torch
+    >>> storage = torch.ones(1).untyped_storage()
+    >>> torch.serialization.default_restore_location(storage, "cpu") is storage
+    True
+    """
+    return restore(storage, location, None)

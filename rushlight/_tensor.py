@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight._arrays import legacy_constructor, tensor_of_array
-from rushlight._copying import deepcopied, reduced
+from rushlight._copying import copied, deepcopied, reduced
 from rushlight.engine.core.device import device
 from rushlight.engine.core.dtype import C_NAMES, FLOATING, SCALAR_NAMES, dtype
 from rushlight.engine.core.layout import layout, strided
@@ -449,6 +449,7 @@ class Tensor(TensorBase, _Methods):
             made.requires_grad_()
         return made
 
+    __copy__ = copied
     __deepcopy__ = deepcopied
     __reduce_ex__ = reduced
 

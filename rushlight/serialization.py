@@ -15,3 +15,4 @@ from rushlight._serialization_data import (
     get_safe_globals as get_safe_globals,
     safe_globals as safe_globals,
 )
+from rushlight._serialization_place import default_restore_location as default_restore_location

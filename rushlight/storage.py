@@ -246,6 +246,19 @@ def untyped_storage(tensor: Any) -> UntypedStorage:
     return found
 
 
+def storage_to_read(tensor: Any) -> UntypedStorage:
+    """The storage a tensor looks at, to be read at once and not to be kept.
+
+    A tensor that shares its memory with no other stays as it is, without a storage to share.
+
+    Args:
+        tensor: any tensor with memory.
+    """
+    if tensor._alias is not None:
+        return untyped_storage(tensor)
+    return storage_of_bytes(bytes_of(settle(tensor._array("save"), tensor._value.meta)))
+
+
 def storage_of_bytes(array: np.ndarray) -> UntypedStorage:
     """A storage over an array of bytes, which becomes the storage's own.
 

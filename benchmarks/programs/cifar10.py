@@ -4,6 +4,8 @@ Usage: cifar10.py FOLDER [EPOCHS [WORKERS]], with FOLDER/train and FOLDER/test i
 class.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -315,8 +316,10 @@ class TrainerFacts:
     def ckpt_of(self, wanted: Any) -> Any:
         """The file that ``ckpt_path`` means.
 
+        ``"last"`` is none, with a warning, where nothing has been written yet.
+
         Raises:
-            ValueError: ``"best"`` or ``"last"``, and there is none.
+            ValueError: ``"best"``, and there is none.
         """
         if wanted not in ("best", "last"):
             return os.fspath(wanted) if isinstance(wanted, os.PathLike) else wanted
@@ -324,6 +327,13 @@ class TrainerFacts:
             found = callback.best_model_path if wanted == "best" else callback.newest()
             if found:
                 return found
+        if wanted == "last":
+            warnings.warn(
+                f'.{self._asked}(ckpt_path="last") is set, but there is no last checkpoint '
+                "available. No checkpoint will be loaded.",
+                stacklevel=5,
+            )
+            return None
         raise ValueError(
             f'`.{self._asked}(ckpt_path="{wanted}")` is set but `ModelCheckpoint` is not '
             "configured to save it, or has not saved anything yet"

@@ -115,7 +115,7 @@ class ModelHooks:
         return None
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """A training batch is done; ``outputs`` is what ``training_step`` gave."""
+        """A training batch is done; ``outputs["loss"]`` is its loss, without its graph."""
 
     def on_validation_batch_start(
         self, batch: Any, batch_idx: int, dataloader_idx: int = 0

@@ -20,6 +20,7 @@ from rushlight.lightning.steps import (
     detached,
     loss_of,
     needs_no_closure,
+    outputs_of,
     step_arguments,
     validation_interval,
 )
@@ -76,9 +77,6 @@ class TrainingLoop:
             progress.middle = False
         else:
             progress.batch, progress.validated, progress.ended = 0, False, False
-            self.logged.begin()
-            if self.outputs is not None:
-                self.outputs.clear()
             self.source.begin(progress.epoch)
             for call in self.calls.on_train_epoch_start:
                 call()
@@ -110,8 +108,9 @@ class TrainingLoop:
             with trainer.precision.context():
                 output = module.training_step(*arguments)
             accumulating = False
+        outputs = outputs_of(output, trainer.accumulate_grad_batches)
         if self.outputs is not None:
-            self.outputs.append(detached(output))
+            self.outputs.append(outputs)
         progress.batch = index + 1
         progress.total += 1
         progress.stepped += not accumulating
@@ -121,11 +120,11 @@ class TrainingLoop:
             if last:
                 self._schedule("epoch", False, plateau=False)
         for call in self.calls.on_train_batch_end:
-            call(output, batch, index)
+            call(outputs, batch, index)
         if not accumulating and trainer.loggers and self._logs_now():
             trainer.log_metrics(self.logged.step_values("logger"), progress.stepped - 1)
         for call in self.calls.on_train_batch_saved:
-            call(output, batch, index)
+            call(outputs, batch, index)
         place.batch = None
         self._validate_if_due(last)
         return False
@@ -199,6 +198,9 @@ class TrainingLoop:
                 call()
         progress.epoch += 1
         progress.batch, progress.ended = 0, False
+        self.logged.begin()
+        if self.outputs is not None:
+            self.outputs.clear()
         for logger in trainer.loggers:
             logger.save()
 

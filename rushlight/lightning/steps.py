@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rushlight._tensor import Tensor
+from rushlight.lightning.logged import snapshot
 from rushlight.lightning.sources import UNKNOWN
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
 from rushlight.optim.lbfgs import LBFGS
@@ -51,6 +52,21 @@ def needs_no_closure(optimizer: Any) -> bool:
     return isinstance(optimizer, Optimizer) and not isinstance(optimizer, LBFGS) and (
         kind.__module__.startswith("rushlight.")
     )
+
+
+def outputs_of(output: Any, parts: int) -> dict[str, Any]:
+    """What ``on_train_batch_end`` is given: a dictionary whose loss is that of its part of a step.
+
+    >>> outputs_of(None, 1)
+    {}
+    """
+    if output is None:
+        return {}
+    found = dict(detached(output)) if isinstance(output, dict) else {}
+    loss = output if isinstance(output, Tensor) else output.get("loss")
+    if loss is not None:
+        found["loss"] = snapshot(loss) if parts == 1 else snapshot(loss) / parts
+    return found
 
 
 def detached(output: Any) -> Any:

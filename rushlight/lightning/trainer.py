@@ -312,7 +312,7 @@ class Trainer(TrainerFacts):
         self.progress = Progress()
         self.seen = {}
         self.ckpt_path = None if ckpt_path is None else self.ckpt_of(ckpt_path)
-        saved = None if ckpt_path is None else checkpoints.read(self.ckpt_path, weights_only)
+        saved = None if self.ckpt_path is None else checkpoints.read(self.ckpt_path, weights_only)
         if saved is not None:
             checkpoints.restore_module(self, saved, training=True)
         self.steps_itself = overridden(module, "optimizer_step", LightningModule)
@@ -396,7 +396,9 @@ class Trainer(TrainerFacts):
         module = self.lightning_module
         if ckpt_path is not None:
             self.ckpt_path = self.ckpt_of(ckpt_path)
-            checkpoints.restore_module(self, checkpoints.read(self.ckpt_path), training=False)
+            if self.ckpt_path is not None:
+                saved = checkpoints.read(self.ckpt_path)
+                checkpoints.restore_module(self, saved, training=False)
         key = {"validate": "val"}.get(stage, stage)
         self.training_loop = None
         _, sources = sources_for(self, {key: given}, key)

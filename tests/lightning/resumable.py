@@ -89,10 +89,9 @@ class Diary(Callback):
         self.epochs: list[str] = []
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         place = f"{trainer.current_epoch} {batch_idx} {trainer.global_step}"
         with self.path.open("a") as file:
-            file.write(f"{place} {loss.item().hex()}\n")
+            file.write(f"{place} {outputs['loss'].item().hex()}\n")
         if trainer.global_step == self.kill:
             os.kill(os.getpid(), signal.SIGKILL)
         if trainer.global_step == self.interrupt:

@@ -239,6 +239,10 @@ def test_best_and_last_paths(tmp_path) -> None:
     assert module.layer.weight.tolist() == best
     with pytest.raises(ValueError, match="not configured to save it"):
         quiet(tmp_path).test(Boring(), loader(), ckpt_path="best")
+    fresh = quiet(tmp_path / "fresh", enable_checkpointing=True)
+    with pytest.warns(UserWarning, match="No checkpoint will be loaded"):
+        fresh.fit(Boring(), loader(), ckpt_path="last")
+    assert fresh.global_step == 6
 
 
 def test_going_on_for_more_epochs(tmp_path) -> None:

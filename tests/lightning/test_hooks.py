@@ -97,7 +97,8 @@ def test_hooks_get_what_they_should(tmp_path) -> None:
 
     class Looks(Boring):
         def on_train_batch_end(self, outputs, batch, batch_idx) -> None:
-            got.append((float(outputs) == float(self.losses[-1]), batch[0].shape, batch_idx))
+            same = float(outputs["loss"]) == float(self.losses[-1])
+            got.append((same, outputs["loss"].requires_grad, batch[0].shape, batch_idx))
 
         def on_before_optimizer_step(self, optimizer) -> None:
             got.append(optimizer is self.optimizers())
@@ -107,7 +108,7 @@ def test_hooks_get_what_they_should(tmp_path) -> None:
 
     trainer = quiet(tmp_path, limit_train_batches=1, limit_val_batches=1, num_sanity_val_steps=0)
     trainer.fit(Looks(), loader(), loader())
-    assert got == [True, (True, (4, 4), 0), (None, 0, 0)]
+    assert got == [True, (True, False, (4, 4), 0), (None, 0, 0)]
 
 
 def test_the_ends_of_epochs_of_1_x(tmp_path) -> None:

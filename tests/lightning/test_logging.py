@@ -195,16 +195,21 @@ def test_several_loggers_and_none(tmp_path) -> None:
 
 
 def test_tensorboard(tmp_path) -> None:
-    pytest.importorskip("rushlight.utils.tensorboard", reason="event files are not built yet")
     reader = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator",
         reason="the extra 'tensorboard' is absent",
     )
-    trainer = quiet(tmp_path, logger=TensorBoardLogger(tmp_path), log_every_n_steps=2)
-    trainer.fit(Boring(), loader(), loader())
+    module = Boring()
+    module.example_input_array = torch.zeros(2, 4)
+    logger = TensorBoardLogger(tmp_path, log_graph=True)
+    trainer = quiet(tmp_path, logger=logger, log_every_n_steps=2)
+    trainer.fit(module, loader(), loader())
     events = reader.EventAccumulator(trainer.log_dir)
     events.Reload()
     assert [event.step for event in events.Scalars("train_loss")] == [1, 3, 5]
+    assert events.Tags()["graph"]
+    logger.experiment.add_text("note", "by hand")
+    logger.finalize("success")
     (val,) = events.Scalars("val_loss")
     assert val.value == pytest.approx(trainer.callback_metrics["val_loss"].item())
 

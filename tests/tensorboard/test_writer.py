@@ -260,6 +260,22 @@ def test_numbers_of_another_thread(tmp_path: Path) -> None:
     assert {v.tag: v.simple_value for v in values(tmp_path)} == {"there": 6.0, "here": 9.0}
 
 
+def test_threads_share_a_writer(tmp_path: Path) -> None:
+    def log(name: str) -> None:
+        for step in range(40):
+            writer.add_scalar(name, torch.ones(2).sum() * step, step)
+
+    with SummaryWriter(tmp_path) as writer:
+        threads = [threading.Thread(target=log, args=(name,)) for name in "abc"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    read = [(value.tag, value.simple_value) for value in values(tmp_path)]
+    for name in "abc":
+        assert [number for tag, number in read if tag == name] == [2.0 * i for i in range(40)]
+
+
 def test_flush_close_and_go_on(tmp_path: Path) -> None:
     writer = SummaryWriter(tmp_path)
     writer.add_scalar("a", torch.ones(2).sum() * 1, 0)

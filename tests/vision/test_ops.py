@@ -180,6 +180,7 @@ def test_roi_align(theirs: Any, sampling: int, aligned: bool) -> None:
     generator = np.random.default_rng(11)
     image = generator.normal(size=(2, 3, 20, 24)).astype(np.float32)
     boxes = np.hstack([[[1], [0], [1], [0]], some_boxes(4, 12)]).astype(np.float32)
+    boxes[:, 1:] *= 0.75  # inside the picture: outside it the plain form does not do as the kernel
     given = rushlight.from_numpy(image).requires_grad_()
     ours = ops.roi_align(given, rushlight.from_numpy(boxes), (3, 2), 0.2, sampling, aligned)
     other = torch.from_numpy(image).requires_grad_()
@@ -199,6 +200,8 @@ def test_roi_align_of_lists_of_boxes() -> None:
     one, other = layer(image, lists), layer(image, rushlight.tensor(rows))
     assert rushlight.equal(one, other)
     assert layer(image, rushlight.zeros(0, 5)).shape == (0, 1, 2, 2)
+    outside = layer(image + 1, rushlight.tensor([[0.0, 20, 20, 30, 30]]))
+    assert outside.tolist() == [[[[0.0, 0.0], [0.0, 0.0]]]]
     with pytest.raises(AssertionError, match=r"Tensor\[K, 5\]"):
         layer(image, rushlight.zeros(1, 4))
 

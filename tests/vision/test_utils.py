@@ -146,7 +146,7 @@ def test_what_cannot_be_drawn() -> None:
     image, boxes = rushlight.zeros(3, 8, 8), rushlight.tensor([[1, 1, 3, 3]])
     with pytest.raises(TypeError, match="Tensor expected, got <class 'int'>"):
         utils.draw_bounding_boxes(3, boxes)
-    with pytest.raises(ValueError, match="dtype must be uint8 or float, got torch.int64"):
+    with pytest.raises(ValueError, match=r"dtype must be uint8 or float, got torch\.int64"):
         utils.draw_bounding_boxes(image.long(), boxes)
     with pytest.raises(ValueError, match="Pass individual images, not batches"):
         utils.draw_bounding_boxes(image[None], boxes)

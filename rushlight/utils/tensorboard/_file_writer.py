@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -58,6 +59,7 @@ class FileWriter:
         self.event_writer = EventFileWriter(*self._settings)
         self._waiting: deque[tuple[Any, Any, Callable[[Any], Any] | None]] = deque()
         self._most = max_queue
+        self._lock = threading.RLock()  # threads may share a writer
         self._process = os.getpid()
         _open.add(self)
 
@@ -68,21 +70,23 @@ class FileWriter:
 
     def _write(self, patiently: bool) -> None:
         """Write what waits, as far as its numbers are there, or all of it."""
-        while self._waiting:
-            event, tensor, make = self._waiting[0]
-            if make is not None:
-                if patiently and tensor._value.buffer is None:
+        with self._lock:
+            while self._waiting:
+                event, tensor, make = self._waiting[0]
+                if make is not None and patiently and tensor._value.buffer is None:
                     return
-                event.summary.CopyFrom(make(tensor))
-            self._waiting.popleft()
-            self.event_writer.add_event(event)
+                self._waiting.popleft()
+                if make is not None:
+                    event.summary.CopyFrom(make(tensor))
+                self.event_writer.add_event(event)
 
     def _enter(self, event: Any, tensor: Any, make: Any, step: Any, walltime: Any) -> None:
         event.wall_time = time.time() if walltime is None else walltime
         if step is not None:
             event.step = int(step)
-        self._waiting.append((event, tensor, make))
-        self._write(patiently=len(self._waiting) <= self._most)
+        with self._lock:
+            self._waiting.append((event, tensor, make))
+            self._write(patiently=len(self._waiting) <= self._most)
 
     def add_event(self, event: Any, step: Any = None, walltime: float | None = None) -> None:
         """Write an event.

@@ -237,11 +237,12 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
         raise NotImplementedError(
             f"Unsupported Bounding Box Conversions for given in_fmt {in_fmt} and out_fmt {out_fmt}"
         )
-    parts = _TO_MIDDLE[in_fmt](*boxes.unbind(-1))
-    converted = torch.stack(_FROM_MIDDLE[out_fmt](*parts), dim=-1)
-    if in_fmt not in _FORMATS and not boxes.is_floating_point():
-        return converted.round().to(boxes.dtype)
-    return converted
+    for step in (_TO_MIDDLE[in_fmt], _FROM_MIDDLE[out_fmt]):
+        dtype = boxes.dtype
+        boxes = torch.stack(step(*boxes.unbind(-1)), dim=-1)
+        if in_fmt not in _FORMATS and not dtype.is_floating_point:
+            boxes = boxes.round().to(dtype)  # turned boxes of whole numbers stay so
+    return boxes
 
 
 def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:

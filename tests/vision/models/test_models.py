@@ -141,12 +141,12 @@ def test_weights_in_the_cache_are_loaded(cache: Path) -> None:
         loaded = models.squeezenet1_1(**words)
         for one, other in zip(trained.parameters(), loaded.parameters(), strict=True):
             assert rushlight.equal(one, other)
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match=r"deprecated since 0\.13") as told:
         models.squeezenet1_1(pretrained=True)
     texts = [str(warning.message) for warning in told]
     assert texts[0].startswith("The parameter 'pretrained' is deprecated since 0.13")
     assert "`weights=SqueezeNet1_1_Weights.IMAGENET1K_V1`" in texts[1]
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match=r"deprecated since 0\.13") as told:
         models.squeezenet1_1(True)
     assert "Using 'weights' as positional parameter(s) is deprecated" in str(told[0].message)
 
@@ -165,7 +165,7 @@ def test_without_a_network_the_error_says_where_to_put_the_file(
 
 
 def test_old_interface_without_weights() -> None:
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match=r"deprecated since 0\.13") as told:
         model = models.squeezenet1_1(pretrained=False, num_classes=2)
     assert "The parameter 'pretrained' is deprecated" in str(told[0].message)
     assert str(told[1].message).endswith("equivalent to passing `weights=None`.")

@@ -1,5 +1,7 @@
 """Teams are opened where that takes less, and the numbers are the same either way."""
 
+from __future__ import annotations
+
 import ctypes
 import gc
 
