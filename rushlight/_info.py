@@ -7,7 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from rushlight.engine.core.config import config
+from rushlight.engine.backends.cpu import threads
 from rushlight.engine.core.dtype import dtype, get_default_dtype
 from rushlight.engine.core.layout import Named, layout as layout, strided as strided
 from rushlight.engine.ir.graph import TensorBase
@@ -105,14 +105,14 @@ def set_num_threads(count: int) -> None:
     >>> import rushlight as torch
     >>> torch.set_num_threads(torch.get_num_threads())
     """
-    if not isinstance(count, int) or count < 1:
-        raise RuntimeError("set_num_threads expects a positive integer")
-    config.num_threads = count
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"set_num_threads expects an int, but got {type(count).__name__}")
+    threads.set_limit(count)
 
 
 def get_num_threads() -> int:
     """How many threads a large operation may use."""
-    return config.threads
+    return threads.limit()
 
 
 def typename(obj: Any) -> str:

@@ -68,9 +68,7 @@ class Page:
 
 
 PAGES = {
-    "scalars": Page(
-        "#scalars", (1200, 850), [("all('vz-line-chart2').length >= 3", "")]
-    ),
+    "scalars": Page("#scalars", (1200, 850), [("all('vz-line-chart2').length >= 3", "")]),
     "images": Page(
         "#images",
         (1200, 960),

@@ -49,6 +49,7 @@ class TrainingLoop:
         self.progress: Progress = trainer.progress
         self.logged = Logged()
         self.outputs: list[Any] | None = [] if module.training_epoch_end is not None else None
+        self._first = True  # what is logged before the first epoch belongs to it
         self.arguments = step_arguments(module.training_step)
         self.step_place = Place(self.logged, True, False)
         self.epoch_place = Place(self.logged, False, True)
@@ -77,6 +78,10 @@ class TrainingLoop:
             progress.middle = False
         else:
             progress.batch, progress.validated, progress.ended = 0, False, False
+            if not self._first:
+                self.logged.begin()
+                if self.outputs is not None:
+                    self.outputs.clear()
             self.source.begin(progress.epoch)
             for call in self.calls.on_train_epoch_start:
                 call()
@@ -103,12 +108,11 @@ class TrainingLoop:
         arguments = (batch, index)[: self.arguments]
         accumulating = (index + 1) % trainer.accumulate_grad_batches != 0 and not last
         if module._automatic_optimization:
-            output = self.optimize(arguments, index, accumulating)
+            outputs = self.optimize(arguments, index, accumulating)
         else:
             with trainer.precision.context():
-                output = module.training_step(*arguments)
+                outputs = outputs_of(module.training_step(*arguments))
             accumulating = False
-        outputs = outputs_of(output, trainer.accumulate_grad_batches)
         if self.outputs is not None:
             self.outputs.append(outputs)
         progress.batch = index + 1
@@ -129,8 +133,10 @@ class TrainingLoop:
         self._validate_if_due(last)
         return False
 
-    def optimize(self, arguments: tuple[Any, ...], index: int, accumulating: bool) -> Any:
-        """Loss, gradients and the optimizer's step; the result of ``training_step``."""
+    def optimize(
+        self, arguments: tuple[Any, ...], index: int, accumulating: bool
+    ) -> dict[str, Any]:
+        """Loss, gradients and the optimizer's step; what ``on_train_batch_end`` is given."""
         trainer, module, calls = self.trainer, self.module, self.calls
         optimizer = trainer.optimizers[0] if trainer.optimizers else None
         parts = trainer.accumulate_grad_batches
@@ -166,7 +172,7 @@ class TrainingLoop:
             closure()
             optimizer.step()
             self.progress.steps += 1
-        return output
+        return outputs_of(output)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The gradients of a loss, with the hooks around them."""
@@ -198,9 +204,7 @@ class TrainingLoop:
                 call()
         progress.epoch += 1
         progress.batch, progress.ended = 0, False
-        self.logged.begin()
-        if self.outputs is not None:
-            self.outputs.clear()
+        self._first = False
         for logger in trainer.loggers:
             logger.save()
 

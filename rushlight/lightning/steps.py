@@ -54,25 +54,28 @@ def needs_no_closure(optimizer: Any) -> bool:
     )
 
 
-def outputs_of(output: Any, parts: int) -> dict[str, Any]:
-    """What ``on_train_batch_end`` is given: a dictionary whose loss is that of its part of a step.
+def outputs_of(output: Any) -> dict[str, Any]:
+    """What ``on_train_batch_end`` is given for the result of ``training_step``.
 
-    >>> outputs_of(None, 1)
+    Nothing is computed for it and nothing held that the loop does not hold anyway, so that the
+    recorded programs are those of a loop without hooks.
+
+    >>> outputs_of(None)
     {}
     """
-    if output is None:
-        return {}
-    found = dict(detached(output)) if isinstance(output, dict) else {}
-    loss = output if isinstance(output, Tensor) else output.get("loss")
-    if loss is not None:
-        found["loss"] = snapshot(loss) if parts == 1 else snapshot(loss) / parts
-    return found
+    if isinstance(output, dict):
+        return {key: detached(value) for key, value in output.items()}
+    return {} if output is None else {"loss": snapshot(output)}
 
 
 def detached(output: Any) -> Any:
-    """A step's result without its graph, to be kept until the epoch ends."""
+    """A step's result without its graph, to be kept until the epoch ends.
+
+    >>> detached({"n": 1})
+    {'n': 1}
+    """
     if isinstance(output, Tensor):
-        return output.detach()
+        return snapshot(output) if output._value.meta.numel == 1 else output.detach()
     if isinstance(output, dict):
         return {key: detached(value) for key, value in output.items()}
     return output

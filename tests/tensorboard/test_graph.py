@@ -283,9 +283,9 @@ def test_modules_named_as_pytorch_names_them(tmp_path: Path) -> None:
     made = drawn(tmp_path / "rushlight", lenet(torch), torch.zeros(2, 1, 8, 8))
 
     def scopes(found: dict[str, Any]) -> set[str]:
-        return {
-            name.rpartition("/")[0] for name, node in found.items() if "aten::" in node.op
-        } - {"Net/Dropout[drop]"}  # which does nothing here, and a node there
+        return {name.rpartition("/")[0] for name, node in found.items() if "aten::" in node.op} - {
+            "Net/Dropout[drop]"
+        }  # which does nothing here, and a node there
 
     assert scopes(made) == scopes(expected)
     assert {"input", "output"} <= {name.partition("/")[0] for name in expected}

@@ -60,15 +60,6 @@ class Config:
     cache_home: str | None = None  #: XDG_CACHE_HOME: where caches of all programs lie
     log: tuple[str, ...] = ()  #: RUSHLIGHT_LOG: artefacts to log, such as "flush,programs"
 
-    @property
-    def threads(self) -> int:
-        """How many threads a large operation may use."""
-        if self.num_threads is not None:
-            return self.num_threads
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
-            os.cpu_count() or 1
-        )
-
 
 _VARIABLES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "OMP_NUM_THREADS": ("num_threads", _number),

@@ -23,8 +23,15 @@ from rushlight.utils.tensorboard._protos import (
     VersionDef,
 )
 
-#: A trace that is not to be run before its end.
+#: More values and bytes than any trace has.
 _NO_LIMIT = 1 << 62
+
+
+def _without_limit() -> Any:
+    """The trace being recorded, which from now on nothing ends but a number that is needed."""
+    trace = here.trace
+    trace.limit, trace.pinned = _NO_LIMIT, -_NO_LIMIT
+    return trace
 
 
 def _each(x: Any, name: str) -> Iterator[tuple[str, Tensor]]:
@@ -86,9 +93,7 @@ class Recorder:
 
     def begin(self) -> None:
         """A new trace: it is not run before its end, and what is recorded has the present scope."""
-        trace = here.trace
-        trace.limit, trace.pinned = _NO_LIMIT, -_NO_LIMIT
-        self.slot = trace.slot
+        self.slot = _without_limit().slot
         self.starts, self.names = [0], [self.stack[-1]]
 
     def _mark(self) -> None:
@@ -216,6 +221,7 @@ def graph(model: Any, given: Any) -> tuple[Any, Any, str]:
     """
     model, arguments = _plain(model), _arguments(given)
     flush("add_graph")
+    _without_limit()
     try:
         nodes = _run(model, arguments)
     finally:

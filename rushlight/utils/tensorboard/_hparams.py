@@ -109,9 +109,7 @@ def hparams(
             name=name, type=hparams_api.DataType.Value(kind), domain_discrete=among
         )
         infos.append(info)
-    metrics = [
-        hparams_api.MetricInfo(name=hparams_api.MetricName(tag=tag)) for tag in metric_dict
-    ]
+    metrics = [hparams_api.MetricInfo(name=hparams_api.MetricName(tag=tag)) for tag in metric_dict]
     experiment = hparams_api.Experiment(hparam_infos=infos, metric_infos=metrics)
     end = hparams_data.SessionEndInfo(status=hparams_api.Status.Value("STATUS_SUCCESS"))
     return (

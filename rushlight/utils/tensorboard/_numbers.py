@@ -42,9 +42,7 @@ class NumberWriting:
         Raises:
             AssertionError: it is more than one number.
         """
-        make = partial(
-            summary.scalar, tag, new_style=new_style, double_precision=double_precision
-        )
+        make = partial(summary.scalar, tag, new_style=new_style, double_precision=double_precision)
         self._get_file_writer().add_number(make, scalar_value, global_step, walltime)
 
     def add_scalars(

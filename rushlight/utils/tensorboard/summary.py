@@ -45,9 +45,7 @@ def _for_plugin(name: str, content: Any = b"") -> Any:
 
 def _floats(array: Array) -> Any:
     shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in array.shape])
-    return TensorProto(
-        dtype="DT_FLOAT", float_val=array.reshape(-1).tolist(), tensor_shape=shape
-    )
+    return TensorProto(dtype="DT_FLOAT", float_val=array.reshape(-1).tolist(), tensor_shape=shape)
 
 
 def scalar(

@@ -62,9 +62,7 @@ class SummaryWriter(NumberWriting, MediaWriting):
     def _get_file_writer(self) -> FileWriter:
         """The open file; a new one after ``close``."""
         if self.file_writer is None or self.all_writers is None:
-            writer = FileWriter(
-                self.log_dir, self.max_queue, self.flush_secs, self.filename_suffix
-            )
+            writer = FileWriter(self.log_dir, self.max_queue, self.flush_secs, self.filename_suffix)
             self.file_writer, self.all_writers = writer, {writer.get_logdir(): writer}
             if self.purge_step is not None:
                 writer.add_event(Event(file_version="brain.Event:2"), self.purge_step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -184,8 +185,10 @@ def list_models(
     >>> models.list_models(include="resnet*", exclude=["*1*"])
     ['resnet34', 'resnet50']
     """
-    home = {name: build.__module__.rpartition(".")[0] for name, build in _BUILDERS.items()}
-    names = {name for name in _BUILDERS if module is None or home[name] == module.__name__}
+    names = set(_BUILDERS)
+    if module is not None:  # which may go by PyTorch's name, too
+        homes = {name: build.__module__.rpartition(".")[0] for name, build in _BUILDERS.items()}
+        names = {name for name in names if sys.modules.get(homes[name]) is module}
     if include:
         patterns = [include] if isinstance(include, str) else list(include)
         names = {name for name in names if any(fnmatch.fnmatch(name, one) for one in patterns)}

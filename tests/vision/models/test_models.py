@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,15 +26,14 @@ FIGURES = json.loads(Path(__file__).with_name("figures.json").read_text("utf-8")
 def torchvision() -> Any:
     """torchvision, where it is installed; its compiled operators need not load."""
     pytest.importorskip("torch", reason="the extra 'oracle' is not installed")
-    if "torchvision" not in sys.modules:
-        from benchmarks.torchvision_peer import load
+    from benchmarks.torchvision_peer import load
 
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                load()
-        except ImportError:
-            pytest.skip("torchvision is not installed")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            load()
+    except ImportError:
+        pytest.skip("torchvision is not installed")
     import torchvision
 
     return torchvision

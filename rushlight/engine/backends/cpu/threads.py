@@ -37,13 +37,15 @@ lock = threading.RLock()
 
 
 class State:
-    """The most threads a kernel may use (0: not yet asked for), and how often that has changed."""
+    """The most threads a kernel may use (0: not yet asked for), how often that has changed, and
+    whether this is a forked child, which has one."""
 
-    __slots__ = ("epoch", "limit")
+    __slots__ = ("epoch", "forked", "limit")
 
     def __init__(self) -> None:
         self.limit = 0
         self.epoch = 0
+        self.forked = False
 
 
 state = State()
@@ -86,13 +88,15 @@ def limit() -> int:
 def set_limit(count: int) -> None:
     """Let kernels use at most ``count`` threads; prepared kernels are made anew when next used.
 
+    A forked child stays at one.
+
     Raises:
         RuntimeError: ``count`` is not positive.
     """
     if count < 1:
         raise RuntimeError("set_num_threads expects a positive integer")
     with lock:
-        if count != limit():
+        if count != limit() and not state.forked:
             state.limit = count
             state.epoch += 1
 
@@ -130,6 +134,7 @@ def runtime() -> ctypes.PyDLL | None:
 def _in_child() -> None:
     """GNU OpenMP hangs in a forked child that opens a team: children run on one thread."""
     state.limit = 1
+    state.forked = True
     state.epoch += 1
     lock.release()
 
