@@ -7,6 +7,7 @@ that it describes (none of which data sets and transforms need) have been declar
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import runpy
@@ -23,7 +24,7 @@ def load() -> None:
     import torch
 
     try:
-        pass
+        importlib.import_module("torchvision")
     except RuntimeError:
         found = importlib.util.find_spec("torchvision")
         assert found is not None
@@ -34,7 +35,7 @@ def load() -> None:
             library.define(f"{name}(Tensor x) -> Tensor")
         for name in [name for name in sys.modules if name.startswith("torchvision")]:
             del sys.modules[name]
-
+        importlib.import_module("torchvision")
         globals()["_library"] = library  # declared as long as it lives
 
 

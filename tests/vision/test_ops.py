@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,21 +13,9 @@ from rushlight import nn
 from rushlight.vision import ops
 
 
-@pytest.fixture(scope="module")
-def theirs() -> Any:
-    """``torchvision.ops``, where it is installed; its compiled operators need not load."""
-    pytest.importorskip("torch", reason="the extra 'oracle' is not installed")
-    pytest.importorskip("PIL")
-    from benchmarks.torchvision_peer import load
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            load()
-    except ImportError:
-        pytest.skip("torchvision is not installed")
-    import torchvision.ops
-
+@pytest.fixture
+def theirs(torchvision: Any) -> Any:
+    """``torchvision.ops``."""
     return torchvision.ops
 
 

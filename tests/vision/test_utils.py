@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,9 @@ import rushlight
 from rushlight.vision import utils
 
 
-@pytest.fixture(scope="module")
-def theirs() -> Any:
-    """``torchvision.utils``, where it is installed; its compiled operators need not load."""
-    pytest.importorskip("torch", reason="the extra 'oracle' is not installed")
-    from benchmarks.torchvision_peer import load
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            load()
-    except ImportError:
-        pytest.skip("torchvision is not installed")
-    import torchvision.utils
-
+@pytest.fixture
+def theirs(torchvision: Any) -> Any:
+    """``torchvision.utils``."""
     return torchvision.utils
 
 

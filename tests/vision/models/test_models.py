@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
-import warnings
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -20,23 +19,6 @@ from rushlight.vision import models
 from tests.vision.models.figures import BUILT, COMPUTED, built, layout, outputs
 
 FIGURES = json.loads(Path(__file__).with_name("figures.json").read_text("utf-8"))
-
-
-@pytest.fixture(scope="module")
-def torchvision() -> Any:
-    """torchvision, where it is installed; its compiled operators need not load."""
-    pytest.importorskip("torch", reason="the extra 'oracle' is not installed")
-    from benchmarks.torchvision_peer import load
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            load()
-    except ImportError:
-        pytest.skip("torchvision is not installed")
-    import torchvision
-
-    return torchvision
 
 
 @pytest.fixture
