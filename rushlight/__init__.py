@@ -100,12 +100,18 @@ globals().update(_namespace("torch"))
 #: Parts that are imported when they are first used.
 _LAZY = (
     "accelerator", "backends", "compiler", "debug", "distributed", "fft", "hub", "jit", "linalg",
-    "multiprocessing", "nn", "optim", "profiler", "serialization", "special", "storage", "utils",
-    "version", "vision",
+    "multiprocessing", "nn", "optim", "profiler", "serialization", "special", "storage", "testing",
+    "types", "utils", "version", "vision",
 )  # fmt: skip
 
 #: Functions of such parts that ``torch`` itself has too.
-_LAZY_FUNCTIONS = {"compile": "compiler", "load": "serialization", "save": "serialization"}
+_LAZY_FUNCTIONS = {
+    "compile": "compiler",
+    "get_float32_matmul_precision": "backends.matmul_precision",
+    "load": "serialization",
+    "save": "serialization",
+    "set_float32_matmul_precision": "backends.matmul_precision",
+}
 
 
 def __getattr__(name: str) -> object:

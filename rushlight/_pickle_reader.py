@@ -5,6 +5,11 @@ Note: why not ``pickle``
     a fixed list of names, each standing for a constructor of data written here; everything else
     is refused. Memo, depth and number of objects are bounded, and only what hashes without
     recursion may be a key.
+
+Note: memory
+    An opcode of one byte can make an object of some hundred. What the objects of a pickle take is
+    estimated as they are made, and has to stay within a multiple of the pickle's own size, far
+    above what objects take that somebody has saved.
 """
 
 from __future__ import annotations
@@ -27,6 +32,16 @@ _MAX_KEY_DEPTH = 50
 
 #: The largest number of parts that tuples in a key have on one level.
 _MAX_KEY_PARTS = 10_000
+
+#: The bytes that the objects of any pickle may take, and those for each byte of a pickle.
+MEMORY, MEMORY_PER_BYTE = 1 << 26, 128
+
+#: About how many bytes Python needs for what an opcode makes.
+_COSTS = {
+    "EMPTY_LIST": 56, "LIST": 56, "EMPTY_DICT": 64, "DICT": 64, "EMPTY_SET": 216, "FROZENSET": 216,
+    "MEMOIZE": 100, "BINPERSID": 200, "NEWOBJ": 600,
+}  # fmt: skip
+_COST_OF_TENSOR, _COST_OF_OBJECT = 2000, 600
 
 _MARK = object()
 
@@ -107,15 +122,17 @@ class Reader:
         self._memo: dict[int, Any] = {}
         self._count = 0
         self._marks = 0
+        self._spent = 0
         self._names = 0  # how many have been read and not been called
         self._of_the_user: Exception | None = None
 
-    def read(self, data: Any) -> Any:
+    def read(self, data: bytes) -> Any:
         """The object a pickle describes.
 
         Args:
-            data: its bytes, or a file that is left behind its end.
+            data: its bytes.
         """
+        allowed = MEMORY + MEMORY_PER_BYTE * len(data)
         try:
             for opcode, argument, _ in pickletools.genops(data):
                 self._count += 1
@@ -123,6 +140,9 @@ class Reader:
                     raise LoadError("the file holds more objects than can be loaded")
                 if opcode.name == "STOP":
                     return self._last()
+                self._spent += _COSTS.get(opcode.name, 0)
+                if self._spent > allowed:
+                    raise LoadError("the file asks for far more memory than its size explains")
                 action = _ACTIONS.get(opcode.name)
                 if action is None:
                     raise unsupported(f"Unsupported operand {ord(opcode.code)} ({opcode.name})")
@@ -201,6 +221,8 @@ class Reader:
         if function.build is None:
             raise refusal(function.name)
         self._names -= 1
+        is_tensor = function.name.startswith(("torch._utils.", "torch._tensor."))
+        self._spent += _COST_OF_TENSOR if is_tensor else _COST_OF_OBJECT
         self._push(function.build(*arguments))
 
     def _newobj(self, _: Any) -> None:

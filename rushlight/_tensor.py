@@ -223,6 +223,13 @@ class Tensor(TensorBase, _Methods):
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    def __array_wrap__(
+        self, array: Any, context: Any = None, return_scalar: bool = False
+    ) -> Tensor:
+        """What NumPy's functions make of a tensor: a tensor (truth values as uint8, as PyTorch)."""
+        found = np.asarray(array)
+        return tensor_of_array(found.astype(np.uint8) if found.dtype == np.bool_ else found)
+
     def __dlpack__(self, **options: Any) -> Any:
         if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
@@ -452,6 +459,23 @@ class Tensor(TensorBase, _Methods):
     __copy__ = copied
     __deepcopy__ = deepcopied
     __reduce_ex__ = reduced
+
+    def is_shared(self) -> bool:
+        """Whether ``share_memory_`` has been called on the storage (always on a GPU).
+
+        >>> import rushlight as torch
+        >>> torch.zeros(2).share_memory_().is_shared()
+        True
+        """
+        return untyped_storage(self).is_shared()
+
+    def share_memory_(self) -> Tensor:
+        """Put the elements into memory that processes forked from here on see too; the tensor.
+
+        Views of the same storage move along. A process that is started afresh gets a copy.
+        """
+        untyped_storage(self).share_memory_()
+        return self
 
     def untyped_storage(self) -> UntypedStorage:
         """The bytes that this tensor and its views look at."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterator
+from multiprocessing.context import get_spawning_popen
+from multiprocessing.sharedctypes import RawArray
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,7 +16,8 @@ from rushlight.engine.core.device import device, require_device
 from rushlight.engine.core.dtype import dtype, uint8
 from rushlight.engine.core.shape import Size
 from rushlight.engine.ir.buffers import settle, window
-from rushlight.engine.ir.graph import Value, strided_meta
+from rushlight.engine.ir.graph import SHARED, Meta, Value, strided_meta
+from rushlight.engine.runtime.executor import flush, materialize
 from rushlight.engine.trace import views
 from rushlight.engine.trace.recorder import mode, wrap
 
@@ -125,8 +128,23 @@ class UntypedStorage:
         return storage_of_bytes(self._bytes("clone()").copy())
 
     def is_shared(self) -> bool:
-        """Whether other processes see the bytes: never."""
-        return False
+        """Whether ``share_memory_`` has put the bytes where other processes see them."""
+        found = self._bytes("is_shared()")
+        return _common_memory(found) is not None
+
+    def share_memory_(self) -> UntypedStorage:
+        """Move the bytes to memory that processes started from here on share; the storage.
+
+        A forked process and one started by ``torch.multiprocessing`` see later writes, this one
+        sees theirs. What goes through a queue or a file is a copy.
+        """
+        if not self.is_shared():
+            if self._shared is None:
+                self._array = _common_copy(self._bytes("share_memory_()"))
+                self._part = slice(None)
+            else:
+                _move(self._shared)
+        return self
 
     @classmethod
     def from_file(cls, filename: Any, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
@@ -157,7 +175,12 @@ class UntypedStorage:
     __copy__ = clone
 
     def __reduce__(self) -> Any:
-        return storage_of_bytes, (self._bytes("pickle"),)
+        found = self._bytes("pickle")
+        common = _common_memory(found) if get_spawning_popen() is not None else None
+        if common is not None:
+            start = found.ctypes.data - _address(common)
+            return _on_common_memory, (common, start, found.size)
+        return storage_of_bytes, (found,)
 
 
 class TypedStorage:
@@ -222,6 +245,57 @@ class TypedStorage:
             f"[torch.storage.TypedStorage(dtype={self.dtype}, device={self.device}) "
             f"of size {len(self)}]"
         )
+
+
+#: Memory that several processes share, by the address of its first byte.
+_COMMON: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+
+def _address(memory: Any) -> int:
+    """The address of the first byte of an array of ``multiprocessing``."""
+    return int(np.frombuffer(memory, np.uint8).ctypes.data)
+
+
+def _array_over(memory: Any) -> np.ndarray:
+    """All bytes of memory that several processes share, which lives as long as the array."""
+    array: np.ndarray = np.frombuffer(memory, np.uint8)
+    _COMMON[int(array.ctypes.data)] = memory
+    return array
+
+
+def _common_memory(found: np.ndarray) -> Any:
+    """The shared memory in which bytes lie, ``None`` if they lie elsewhere."""
+    address = int(found.ctypes.data)
+    for start, memory in list(_COMMON.items()):
+        if start <= address and address + found.nbytes <= start + max(len(memory), 1):
+            return memory
+    return None
+
+
+def _common_copy(found: np.ndarray) -> np.ndarray:
+    """A copy of bytes in memory that forked and spawned processes share."""
+    array = _array_over(RawArray("B", max(found.size, 1)))[: found.size]
+    array[:] = found
+    return array
+
+
+def _on_common_memory(memory: Any, start: int, size: int) -> UntypedStorage:
+    """The storage in another process; its bytes are those of the process that started it."""
+    return storage_of_bytes(_array_over(memory)[start : start + size])
+
+
+def _move(tensor: Any) -> None:
+    """Move the memory of a tensor that looks at a whole storage; its views move along."""
+    engine = views.storage_of(tensor)
+    whole = engine.value
+    old = materialize(whole, "share_memory_()")
+    if whole.pos >= 0:
+        flush("share_memory_()")  # what has been recorded reads this memory as it is now
+    old = settle(old, whole.meta)
+    flat = _common_copy(bytes_of(old)).view(old.dtype)
+    whole.buffer = window(flat, old.shape, old.strides)
+    whole.pos = SHARED
+    engine.version += 1
 
 
 #: The storages that somebody holds, by the identity of the engine's.
@@ -309,13 +383,21 @@ def tensor_on(storage: UntypedStorage, found: dtype, offset: int, size: Any, str
         array: Any = storage._bytes()[: available * found.itemsize].view(found.numpy)
         meta = strided_meta(size, stride, found)
         if meta.contiguous and offset == 0 and meta.numel == array.size:
-            shared = wrap(Value(meta, -1, array.reshape(size)))
+            shared = wrap(_value_on(array.reshape(size), meta))
             _hand_over(storage, shared)
             return shared
         flat = strided_meta((available,), (1,), found)
-        shared = wrap(Value(flat, -1, array))
+        shared = wrap(_value_on(array, flat))
         _hand_over(storage, shared)
     return _view(shared, storage._part.start or 0, found, offset, size, stride)
+
+
+def _value_on(array: np.ndarray, meta: Meta) -> Value:
+    """A value that owns an array; one that others write to, too, where processes share it."""
+    if _common_memory(array) is None:
+        return Value(meta, -1, array)
+    # what `window` gives has no array as its base, and so never counts as ours alone
+    return Value(meta, SHARED, window(array, array.shape, array.strides))
 
 
 def _hand_over(storage: UntypedStorage, tensor: Any) -> None:

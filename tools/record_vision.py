@@ -5,7 +5,8 @@
 - ``rushlight/vision/models/_data/weights.json`` and ``imagenet.txt``: addresses, figures and
   preparations of every set of trained weights, and the names of ImageNet's classes;
 - ``tests/vision/models/figures.json``: for each model the names and shapes of its state as a hash,
-  and, for the small ones, some outputs for one seed.
+  and, for the small ones, some outputs for one seed;
+- ``tests/vision/recorded_calls.json``: what operations on boxes and drawings give.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.torchvision_peer import load
+from tests.vision.calls import CALLS, result
 from tests.vision.models.figures import BUILT, COMPUTED, layout, outputs
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "rushlight" / "vision" / "models" / "_data"
 FIGURES = ROOT / "tests" / "vision" / "models" / "figures.json"
+RESULTS = ROOT / "tests" / "vision" / "recorded_calls.json"
 
 
 def _entry(weights: Any) -> dict[str, Any]:
@@ -59,6 +62,7 @@ def main() -> int:
     warnings.simplefilter("ignore")
     load()
     import torch
+    import torchvision
     from torchvision import models
 
     categories = models.ResNet18_Weights.DEFAULT.meta["categories"]
@@ -68,6 +72,8 @@ def main() -> int:
     torch.set_num_threads(1)
     text = json.dumps(figures(torch, models), indent=1, sort_keys=True)
     FIGURES.write_text(text + "\n", "utf-8")
+    results = {name: result(torch, torchvision, name) for name in CALLS}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     return 0
 
 

@@ -65,9 +65,7 @@ class Calls:
             *_of_module(module, "on_train_epoch_end"),
         ]  # fmt: skip
         watching = [callback for callback in callbacks if callback.monitors]
-        self.on_train_epoch_judged = _of_callbacks(
-            watching, "on_train_epoch_end", trainer, module
-        )
+        self.on_train_epoch_judged = _of_callbacks(watching, "on_train_epoch_end", trainer, module)
 
     def evaluation(self, stage: str) -> EvaluationCalls:
         """Those of one kind of evaluation."""

@@ -127,9 +127,7 @@ class Logged:
         """Take one value."""
         entry = self.entries.get((name, loader))
         if entry is None:
-            entry = Entry(
-                name, loader, on_step, on_epoch, prog_bar, logger, reduction_name(reduce)
-            )
+            entry = Entry(name, loader, on_step, on_epoch, prog_bar, logger, reduction_name(reduce))
             self.entries[name, loader] = entry
         elif entry.on_step is not on_step or entry.on_epoch is not on_epoch:
             raise RuntimeError(

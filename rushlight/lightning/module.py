@@ -372,5 +372,3 @@ def _check_loggable(name: str, value: Any) -> None:
             f"`self.log({name}, {value})` was called, but `{type(value).__name__}` values cannot "
             "be logged"
         )
-
-

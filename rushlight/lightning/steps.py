@@ -49,8 +49,10 @@ def loss_of(output: Any) -> Any:
 def needs_no_closure(optimizer: Any) -> bool:
     """Whether a step needs nothing but gradients that are there: no closure."""
     kind = type(optimizer)
-    return isinstance(optimizer, Optimizer) and not isinstance(optimizer, LBFGS) and (
-        kind.__module__.startswith("rushlight.")
+    return (
+        isinstance(optimizer, Optimizer)
+        and not isinstance(optimizer, LBFGS)
+        and (kind.__module__.startswith("rushlight."))
     )
 
 

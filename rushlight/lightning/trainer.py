@@ -448,7 +448,6 @@ class Trainer(TrainerFacts):
             if self.interrupted:
                 signal.default_int_handler(number, frame)
             self.interrupted = True
-            self.print("\nDetected KeyboardInterrupt, attempting graceful shutdown ...")
 
         signal.signal(signal.SIGINT, note)
         try:
@@ -458,8 +457,7 @@ class Trainer(TrainerFacts):
 
     def _save_if_interrupted(self) -> None:
         """After Ctrl-C: everything that is needed to go on is written."""
-        if not self.interrupted:
-            return
+        self.print("\nDetected KeyboardInterrupt, attempting graceful shutdown ...")
         if self.enable_checkpointing is not False:
             owner = self.checkpoint_callback
             folder = getattr(owner, "dirpath", None) or self.default_root_dir

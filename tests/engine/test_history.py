@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 import rushlight as torch
 from rushlight.engine.runtime import history, misses
 from rushlight.engine.runtime.compiling import thresholds
+from rushlight.engine.runtime.executor import flush
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_expected() -> Iterator[None]:
+    yield
+    history._expected.clear()
 
 
 def work(x: torch.Tensor) -> float:
-    """A program long enough to be compiled."""
+    """A program long enough to be compiled, and nothing that was recorded before it."""
+    flush("test")
     return ((x * 2 + 1).tanh() * x).sum().item()
 
 

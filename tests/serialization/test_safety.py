@@ -9,12 +9,14 @@ import pickle
 import struct
 import tracemalloc
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import rushlight as torch
+from rushlight import _pickle_reader
 from rushlight._pickle_reader import MAX_DEPTH
 from rushlight.serialization import LoadError
 from tests.serialization import mutate
@@ -214,6 +216,30 @@ def test_depth_of_containers() -> None:
     deep = b"(" * (MAX_DEPTH + 1) + b"l" * (MAX_DEPTH + 1)
     with pytest.raises(LoadError, match="deeper than"):
         torch.load(archive(b"\x80\2" + deep + b"."))
+
+
+@pytest.mark.parametrize(
+    "small", [b"\x8f", b"h\0)R", b"h\1h\2R"], ids=["sets", "dictionaries", "tensors"]
+)
+def test_many_objects_of_few_bytes(small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = tensor("I1\n", "I1\n")[2:-2]  # without the call
+    function, arguments = one[: one.index(b"_v2\n") + 4], one[one.index(b"_v2\n") + 4 :]
+    begin = b"\x80\4ccollections\nOrderedDict\nq\0" + function + b"q\1" + arguments + b"q\2"
+    monkeypatch.setattr(_pickle_reader, "MEMORY", 1 << 18)
+    with pytest.raises(LoadError, match="far more memory than its size"):
+        torch.load(archive(begin + small * 20_000 + b".", FOUR))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_many_objects_that_somebody_saved(protocol: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pickle_reader, "MEMORY", 1 << 18)
+    obj = [{"a": [number], "b": {number}, "c": OrderedDict()} for number in range(10_000)]
+    tensors = [torch.full((1,), number) for number in range(1000)]
+    for saved in (obj, tensors, [float(n) for n in range(10_000)]):
+        file = io.BytesIO()
+        torch.save(saved, file, pickle_protocol=protocol)
+        file.seek(0)
+        assert torch.load(file) == saved
 
 
 def test_keys_that_would_be_hashed_without_end() -> None:

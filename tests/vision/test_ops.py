@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import rushlight
-from rushlight import nn
+from rushlight import nn, vision
 from rushlight.vision import ops
+from tests.vision.calls import CALLS, result, some_boxes
+
+RECORDED = json.loads(Path(__file__).with_name("recorded_calls.json").read_text("utf-8"))
 
 
 @pytest.fixture
 def theirs(torchvision: Any) -> Any:
     """``torchvision.ops``."""
     return torchvision.ops
-
-
-def some_boxes(count: int, seed: int = 0, dtype: str = "float32") -> np.ndarray:
-    """Boxes in a picture of 100 by 100."""
-    generator = np.random.default_rng(seed)
-    corners = generator.uniform(0, 80, (count, 2))
-    return np.hstack([corners, corners + generator.uniform(1, 40, (count, 2))]).astype(dtype)
 
 
 def equal(name: str, module: Any, *arguments: Any, **options: Any) -> None:
@@ -38,6 +36,13 @@ def equal(name: str, module: Any, *arguments: Any, **options: Any) -> None:
     assert str(ours.dtype) == str(expected.dtype)
     assert tuple(ours.shape) == tuple(expected.shape)
     np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_recorded_results(name: str) -> None:
+    ours, expected = result(rushlight, vision, name), RECORDED[name]
+    assert (ours["dtype"], ours["shape"]) == (expected["dtype"], expected["shape"])
+    np.testing.assert_allclose(ours["values"], expected["values"], rtol=2e-5, atol=2e-5)
 
 
 FORMATS = [("xyxy", "xywh", "cxcywh"), ("xywhr", "cxcywhr", "xyxyxyxy")]

@@ -158,9 +158,7 @@ class Callback:
         """Add to what is about to be saved."""
         return None
 
-    def on_load_checkpoint(
-        self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Take from what has been loaded."""
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:

@@ -15,6 +15,7 @@ from rushlight.vision.models.convnext import *
 from rushlight.vision.models.densenet import *
 from rushlight.vision.models.efficientnet import *
 from rushlight.vision.models.googlenet import *
+from rushlight.vision.models.inception import *
 from rushlight.vision.models.mobilenet import *
 from rushlight.vision.models.resnet import *
 from rushlight.vision.models.shufflenetv2 import *

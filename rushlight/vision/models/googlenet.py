@@ -203,17 +203,6 @@ class GoogLeNet(nn.Module):
         if init_weights:
             truncated_normal(self)
 
-    def _transform_input(self, x: Tensor) -> Tensor:
-        """From the normalisation of torchvision's pictures to mean 0.5 and deviation 0.5."""
-        if not self.transform_input:
-            return x
-        means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        channels = [
-            torch.unsqueeze(x[:, i], 1) * (deviations[i] / 0.5) + (means[i] - 0.5) / 0.5
-            for i in range(3)
-        ]
-        return torch.cat(channels, 1)
-
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         aux1 = aux2 = None
         x = self.maxpool1(self.conv1(x))
@@ -232,7 +221,7 @@ class GoogLeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """Logits (N, num_classes); in training with heads a ``GoogLeNetOutputs``."""
-        outputs = self._forward(self._transform_input(x))
+        outputs = self._forward(renormalise(x) if self.transform_input else x)
         return GoogLeNetOutputs(*outputs) if self.training and self.aux_logits else outputs[0]
 
 
@@ -245,11 +234,27 @@ def _classes(blocks: Sequence[Block] | None) -> Sequence[Block]:
     return blocks
 
 
-def truncated_normal(model: nn.Module) -> None:
-    """Weights from a normal of deviation 0.01, cut at 2; norms that change nothing."""
+def renormalise(x: Tensor) -> Tensor:
+    """From the normalisation of torchvision's pictures to mean 0.5 and deviation 0.5."""
+    means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    channels = [
+        torch.unsqueeze(x[:, i], 1) * (deviations[i] / 0.5) + (means[i] - 0.5) / 0.5
+        for i in range(3)
+    ]
+    return torch.cat(channels, 1)
+
+
+def truncated_normal(model: nn.Module, deviation: float = 0.01) -> None:
+    """Weights from a normal cut at 2; norms that change nothing.
+
+    Args:
+        model: all of whose layers are set, in order.
+        deviation: of the normal; a layer's ``stddev`` goes before it.
+    """
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.trunc_normal_(layer.weight, mean=0.0, std=0.01, a=-2, b=2)
+            own = getattr(layer, "stddev", deviation)
+            nn.init.trunc_normal_(layer.weight, mean=0.0, std=own, a=-2, b=2)
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)

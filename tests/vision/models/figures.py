@@ -16,6 +16,7 @@ BUILT = (
     "wide_resnet50_2",
     "wide_resnet101_2",
     "googlenet",
+    "inception_v3",
     "mobilenet_v2",
     "mobilenet_v3_large",
     "mobilenet_v3_small",

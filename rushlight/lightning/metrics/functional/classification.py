@@ -46,9 +46,7 @@ def averaged(score: Tensor, found: Counts, average: str | None) -> Tensor:
 
 def _known(average: str | None) -> None:
     if average not in _AVERAGES:
-        raise ValueError(
-            f"Expected argument `average` to be one of {_AVERAGES}, but got {average}"
-        )
+        raise ValueError(f"Expected argument `average` to be one of {_AVERAGES}, but got {average}")
 
 
 def summed(found: Counts, average: str | None) -> Counts:
@@ -322,9 +320,7 @@ def confusion_matrix(
     tensor([[1, 1],
             [0, 1]])
     """
-    matrix = confusion_counts(
-        preds, target, task, threshold, num_classes, num_labels, ignore_index
-    )
+    matrix = confusion_counts(preds, target, task, threshold, num_classes, num_labels, ignore_index)
     return normalized(matrix, normalize)
 
 
