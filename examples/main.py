@@ -112,10 +112,18 @@ def build_model(arguments, num_classes):
         options = {"image_size": arguments.image_size} if arguments.model.startswith("vit") else {}
         return models.get_model(arguments.model, num_classes=num_classes, **options)
     model = models.get_model(arguments.model, weights=arguments.weights)
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    parent, _, last = names[-1].rpartition(".")
-    owner = model.get_submodule(parent)
-    setattr(owner, last, nn.Linear(getattr(owner, last).in_features, num_classes))
+    layers = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d))
+    ]
+    name, last = layers[-1]
+    if isinstance(last, nn.Linear):
+        new = nn.Linear(last.in_features, num_classes)
+    else:  # SqueezeNet ends in a convolution
+        new = nn.Conv2d(last.in_channels, num_classes, last.kernel_size)
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, new)
     return model
 
 

@@ -99,15 +99,20 @@ globals().update(_namespace("torch"))
 
 #: Parts that are imported when they are first used.
 _LAZY = (
-    "accelerator", "backends", "compiler", "debug", "distributed", "fft", "hub", "jit", "linalg",
-    "multiprocessing", "nn", "optim", "profiler", "serialization", "special", "storage", "testing",
-    "types", "utils", "version", "vision",
+    "accelerator", "amp", "backends", "compiler", "cpu", "debug", "distributed", "fft", "hub",
+    "jit", "linalg", "multiprocessing", "nn", "optim", "profiler", "serialization", "special",
+    "storage", "testing", "types", "utils", "version", "vision",
 )  # fmt: skip
 
 #: Functions of such parts that ``torch`` itself has too.
 _LAZY_FUNCTIONS = {
+    "autocast": "amp.autocast_mode",
+    "clear_autocast_cache": "amp.autocast_mode",
     "compile": "compiler",
+    "get_autocast_dtype": "amp.autocast_mode",
     "get_float32_matmul_precision": "backends.matmul_precision",
+    "is_autocast_cache_enabled": "amp.autocast_mode",
+    "is_autocast_enabled": "amp.autocast_mode",
     "load": "serialization",
     "save": "serialization",
     "set_float32_matmul_precision": "backends.matmul_precision",

@@ -84,6 +84,12 @@ def with_out(function: Function, name: str) -> Function:
             prepare(out, kwargs)
         return write_out(out, function(*args, **kwargs), name)
 
+    def redirect(target: Function) -> None:
+        """Let every caller of this face, however it has come by it, reach another function."""
+        nonlocal function
+        function = target
+
+    call.redirect = redirect  # type: ignore[attr-defined]
     return call
 
 

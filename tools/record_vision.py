@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.torchvision_peer import load
 from tests.vision.calls import CALLS, result
-from tests.vision.models.figures import BUILT, COMPUTED, layout, outputs
+from tests.vision.models.figures import BUILT, COMPUTED, TRAINED, layout, losses, outputs
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "rushlight" / "vision" / "models" / "_data"
@@ -54,7 +54,11 @@ def figures(torch: Any, models: Any) -> dict[str, Any]:
     with torch.device("meta"):  # names and shapes without memory
         for name in BUILT:
             layouts[name] = layout(getattr(models, name)())
-    return {"layouts": layouts, "outputs": {n: outputs(torch, models, n) for n in COMPUTED}}
+    return {
+        "layouts": layouts,
+        "outputs": {name: outputs(torch, models, name) for name in COMPUTED},
+        "losses": {name: losses(torch, models, name) for name in TRAINED},
+    }
 
 
 def main() -> int:

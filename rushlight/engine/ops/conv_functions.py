@@ -85,6 +85,11 @@ def _convolve(
 _recorders: dict[Any, Callable[..., Any]] = {}
 
 
+def forget_recorders() -> None:
+    """Look every recording function up anew: the operator's have been exchanged."""
+    _recorders.clear()
+
+
 def _remember(recorder: Callable[..., Any], input: Any, weight: Any, *arguments: Any) -> None:
     """Let the next call with these arguments go to ``recorder`` at once."""
     if any(isinstance(x, list) for x in arguments):

@@ -16,7 +16,7 @@ import rushlight
 from rushlight import hub
 from rushlight.nn import init
 from rushlight.vision import models
-from tests.vision.models.figures import BUILT, COMPUTED, built, layout, outputs
+from tests.vision.models.figures import BUILT, COMPUTED, TRAINED, built, layout, losses, outputs
 
 FIGURES = json.loads(Path(__file__).with_name("figures.json").read_text("utf-8"))
 
@@ -49,6 +49,11 @@ def test_answers_for_one_seed(name: str) -> None:
     close(outputs(rushlight, models, name), FIGURES["outputs"][name])
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_losses_of_a_training(name: str) -> None:
+    np.testing.assert_allclose(losses(rushlight, models, name), FIGURES["losses"][name], rtol=1e-7)
+
+
 @pytest.mark.parametrize("name", ["VisionTransformer", "mobilenet_v3_small", "DenseNet"])
 def test_states_cross(name: str, torchvision: Any) -> None:
     """What torchvision has drawn for a seed is what is drawn here, number for number."""
@@ -71,6 +76,16 @@ def test_every_set_of_weights_is_torchvisions(torchvision: Any) -> None:
             meta = {k: v for k, v in other.meta.items() if k != "_docs"}
             assert repr(mine.meta) == repr(meta)  # some figures are not numbers
             assert repr(mine.transforms()) == repr(other.transforms())
+
+
+def test_pictures_are_prepared_as_torchvisions(torchvision: Any) -> None:
+    import torch
+
+    points = np.random.default_rng(0).integers(256, size=(3, 240, 300)).astype(np.uint8)
+    for name in ("ResNet50_Weights.IMAGENET1K_V2", "ViT_B_16_Weights.IMAGENET1K_SWAG_LINEAR_V1"):
+        ours = models.get_weight(name).transforms()(rushlight.from_numpy(points))
+        theirs = torchvision.models.get_weight(name).transforms()(torch.from_numpy(points))
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=0.02)  # a step of 1 / 255
 
 
 def test_weights_by_name() -> None:
