@@ -10,15 +10,24 @@ from rushlight._creation import *
 from rushlight._info import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled, channels_last as channels_last, channels_last_3d as channels_last_3d, contiguous_format as contiguous_format, finfo as finfo, get_num_threads as get_num_threads, iinfo as iinfo, layout as layout, memory_format as memory_format, preserve_format as preserve_format, set_num_threads as set_num_threads, strided as strided, typename as typename, use_deterministic_algorithms as use_deterministic_algorithms
 from rushlight._printing import get_printoptions as get_printoptions, printoptions as printoptions, set_printoptions as set_printoptions
 from rushlight._random import Generator as Generator, bernoulli as bernoulli, default_generator as default_generator, get_rng_state as get_rng_state, initial_seed as initial_seed, manual_seed as manual_seed, multinomial as multinomial, normal as normal, poisson as poisson, rand as rand, rand_like as rand_like, randint as randint, randint_like as randint_like, randn as randn, randn_like as randn_like, randperm as randperm, seed as seed, set_rng_state as set_rng_state
-from rushlight._serialization import load as load, save as save
 from rushlight._tensor import Tensor as Tensor
 from rushlight.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from rushlight.autograd.grad_mode import enable_grad as enable_grad, inference_mode as inference_mode, is_grad_enabled as is_grad_enabled, is_inference_mode_enabled as is_inference_mode_enabled, no_grad as no_grad, set_grad_enabled as set_grad_enabled
 from rushlight.engine.core.device import device as device, get_default_device as get_default_device, set_default_device as set_default_device
 from rushlight.engine.core.dtype import bfloat16 as bfloat16, bool_ as bool, can_cast as can_cast, complex64 as complex64, complex128 as complex128, dtype as dtype, float8_e4m3fn as float8_e4m3fn, float8_e5m2 as float8_e5m2, float16 as float16, float32 as float32, float64 as float64, get_default_dtype as get_default_dtype, int8 as int8, int16 as int16, int32 as int32, int64 as int64, promote_types as promote_types, set_default_dtype as set_default_dtype, uint8 as uint8, uint16 as uint16, uint32 as uint32, uint64 as uint64
 from rushlight.engine.core.shape import Size as Size
-from rushlight import backends as backends, compiler as compiler, debug as debug, fft as fft, linalg as linalg, nn as nn, optim as optim, profiler as profiler, special as special, utils as utils, vision as vision
+from rushlight.storage import TypedStorage as TypedStorage, UntypedStorage as UntypedStorage
+from rushlight import accelerator as accelerator, amp as amp, backends as backends, compiler as compiler, cpu as cpu, debug as debug, distributed as distributed, fft as fft, hub as hub, jit as jit, linalg as linalg, multiprocessing as multiprocessing, nn as nn, optim as optim, profiler as profiler, serialization as serialization, special as special, storage as storage, testing as testing, types as types, utils as utils, version as version, vision as vision
+from rushlight.amp.autocast_mode import autocast as autocast
+from rushlight.amp.autocast_mode import clear_autocast_cache as clear_autocast_cache
 from rushlight.compiler import compile as compile
+from rushlight.amp.autocast_mode import get_autocast_dtype as get_autocast_dtype
+from rushlight.backends.matmul_precision import get_float32_matmul_precision as get_float32_matmul_precision
+from rushlight.amp.autocast_mode import is_autocast_cache_enabled as is_autocast_cache_enabled
+from rushlight.amp.autocast_mode import is_autocast_enabled as is_autocast_enabled
+from rushlight.serialization import load as load
+from rushlight.serialization import save as save
+from rushlight.backends.matmul_precision import set_float32_matmul_precision as set_float32_matmul_precision
 
 __version__: str
 half: dtype

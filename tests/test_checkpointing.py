@@ -143,3 +143,17 @@ def test_contexts_and_refusals() -> None:
         checkpoint(torch.exp, x, use_reentrant=True, foo=1)
     with pytest.raises(ValueError, match="only supported when use_reentrant=False"):
         checkpoint(torch.exp, x, use_reentrant=True, debug=True)
+
+
+def test_autocast_is_as_it_was() -> None:
+    layer, x = torch.nn.Linear(3, 3), torch.ones(2, 3)
+    gradients = []
+    for way in (lambda f, *a: f(*a), lambda f, *a: checkpoint(f, *a, use_reentrant=False)):
+        layer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = way(lambda x: layer(layer(x).tanh()), layer(x))  # the weight is converted outside
+        assert y.dtype is torch.bfloat16
+        y.float().sum().backward()
+        gradients.append(layer.weight.grad.clone())
+    assert gradients[1].dtype is torch.float32
+    np.testing.assert_allclose(gradients[0].numpy(), gradients[1].numpy(), rtol=0.02, atol=0.02)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.amp.casting import exchange, state
+from rushlight.amp.casting import exchange
 from rushlight.engine.core.device import device as make_device
 from rushlight.engine.core.dtype import bfloat16, dtype as dtype_class, float16, float64
 from rushlight.engine.ir.graph import TensorBase
+from rushlight.engine.trace.autocast import state
 
 #: Types of the blocks of backends that are not here, as PyTorch has them from the start.
 _ELSEWHERE: dict[str, dtype_class] = {"cuda": float16, "mps": float16}

@@ -15,36 +15,15 @@ from typing import Any
 from rushlight._api import api
 from rushlight._tensor import Tensor
 from rushlight.amp.categories import CATEGORIES, Category
-from rushlight.engine.core.dtype import COMPLEX, FLOATING, bfloat16, dtype, float32, float64
+from rushlight.engine.core.dtype import COMPLEX, FLOATING, dtype, float32, float64
 from rushlight.engine.ir.graph import TensorBase
 from rushlight.engine.ir.op import Composite, Op, Record, hooks
 from rushlight.engine.ops.conv_functions import forget_recorders
+from rushlight.engine.trace.autocast import state
 from rushlight.engine.trace.recorder import mode, record as plain_record
 
 Function = Callable[..., Any]
 _plain_prepare = hooks.prepare
-
-
-class State(threading.local):
-    """What holds in the present thread.
-
-    Attributes:
-        enabled: whether operators convert their inputs.
-        dtype: to what the operators of lower precision do.
-        cache_enabled: whether a parameter is converted once in an outermost block.
-        depth: how many blocks the thread is inside of.
-        cache: the converted parameters, by identity.
-    """
-
-    def __init__(self) -> None:
-        self.enabled = False
-        self.dtype: dtype = bfloat16
-        self.cache_enabled = True
-        self.depth = 0
-        self.cache: dict[tuple[int, bool], tuple[Any, Any, Any]] = {}
-
-
-state = State()
 
 
 def cast(value: Any, to: dtype | None) -> Any:
@@ -77,7 +56,9 @@ def _target(category: Category, values: Any) -> dtype | None:
         return state.dtype
     if category is Category.FLOAT32:
         return float32
-    return float32 if any(_is_float32(value) for value in values) else None
+    if category is Category.WIDEST and any(_is_float32(value) for value in values):
+        return float32
+    return None
 
 
 def _is_float32(value: Any) -> bool:

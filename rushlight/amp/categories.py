@@ -18,6 +18,7 @@ class Category(Enum):
     LOWER = "lower"  #: to the type of the autocast block
     FLOAT32 = "float32"  #: to float32
     WIDEST = "widest"  #: to float32 where one of them is
+    UNCHANGED = "unchanged"  #: nothing, nor to what the operator is made of
 
 
 _LOWER_OPS = (
@@ -27,7 +28,7 @@ _LOWER_OPS = (
 )  # fmt: skip
 _LOWER = (
     "torch.matmul", "linalg.matmul", "linalg.vecdot", "linalg.multi_dot", "torch.chain_matmul",
-    "torch.einsum", "nn.functional.scaled_dot_product_attention",
+    "nn.functional.scaled_dot_product_attention",
 )  # fmt: skip
 _FLOAT32_OPS = (
     "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d",
@@ -58,6 +59,7 @@ _FLOAT32 = (
     ),
 )  # fmt: skip
 _WIDEST = ("torch.cat", "torch.stack", "torch.index_copy")
+_UNCHANGED = ("nn.functional.bilinear",)
 
 #: The category of every operator that has one, by its record.
 CATEGORIES: dict[Record, Category] = {
@@ -66,4 +68,5 @@ CATEGORIES: dict[Record, Category] = {
     **{Op.registry[name]: Category.FLOAT32 for name in _FLOAT32_OPS},
     **{Composite.registry[name]: Category.FLOAT32 for name in _FLOAT32},
     **{Composite.registry[name]: Category.WIDEST for name in _WIDEST},
+    **{Composite.registry[name]: Category.UNCHANGED for name in _UNCHANGED},
 }

@@ -20,6 +20,7 @@ from rushlight.engine.core.config import config
 from rushlight.engine.core.dtype import get_default_dtype
 from rushlight.engine.runtime.cache import here
 from rushlight.engine.runtime.executor import flush
+from rushlight.engine.trace.autocast import state as autocast_state
 from rushlight.engine.trace.differentiate import anomaly
 from rushlight.engine.trace.gradient_node import next_sequence
 from rushlight.nn.modules.hooks import everywhere as module_hooks
@@ -117,7 +118,7 @@ class CompiledFunction:
             key: Any = [signature.key(x) for x in args]
             if kwargs:
                 key.extend([(name, signature.key(x)) for name, x in kwargs.items()])
-            key = (trace.grad, get_default_dtype(), *key)
+            key = (trace.grad, get_default_dtype(), autocast_state.key(), *key)
             entry = self.entries.get(key)
         except (UnsupportedError, TypeError) as reason:
             _say(self.function, str(reason))

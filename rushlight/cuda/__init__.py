@@ -1,5 +1,7 @@
 """GPU queries: ``torch.cuda``."""
 
+from importlib import import_module as _import_module
+
 from rushlight.cuda._none import (
     current_device as current_device,
     device_count as device_count,
@@ -19,3 +21,9 @@ from rushlight.cuda._none import (
     set_device as set_device,
     synchronize as synchronize,
 )
+
+
+def __getattr__(name: str) -> object:
+    if name == "amp":
+        return _import_module("rushlight.cuda.amp")
+    raise AttributeError(f"module 'torch.cuda' has no attribute '{name}'")

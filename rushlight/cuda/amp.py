@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from rushlight import amp
-from rushlight.engine.core.dtype import float16, dtype as dtype_class
+from rushlight.engine.core.dtype import dtype as dtype_class, float16
 
 
 def _deprecated(name: str, arguments: str = "args...") -> None:
@@ -56,10 +55,10 @@ class GradScaler(amp.GradScaler):
 def custom_fwd(fwd: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
     """``torch.amp.custom_fwd`` for a GPU under its older name, with PyTorch's warning."""
     _deprecated("custom_fwd")
-    return functools.partial(amp.custom_fwd, device_type="cuda")(fwd, **options)
+    return amp.custom_fwd(fwd, device_type="cuda", **options)
 
 
 def custom_bwd(bwd: Callable[..., Any]) -> Callable[..., Any]:
     """``torch.amp.custom_bwd`` for a GPU under its older name, with PyTorch's warning."""
     _deprecated("custom_bwd")
-    return functools.partial(amp.custom_bwd, device_type="cuda")(bwd)
+    return amp.custom_bwd(bwd, device_type="cuda")

@@ -1,6 +1,7 @@
 """Several processes as one program, on MPI: ``torch.distributed``."""
 
 from rushlight.distributed._available import (
+    get_default_backend_for_device,
     get_pg_count,
     is_backend_available,
     is_gloo_available,

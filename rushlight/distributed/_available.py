@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rushlight.distributed._world import BACKENDS, is_available, world
 from rushlight.engine.core.config import launch_variables
+from rushlight.engine.core.device import device as make_device
 
 
 def is_mpi_available() -> bool:
@@ -44,6 +47,23 @@ def is_backend_available(backend: str) -> bool:
     False
     """
     return is_available() and backend.lower() in BACKENDS
+
+
+def get_default_backend_for_device(device: Any) -> str:
+    """The backend that PyTorch takes for tensors on a device: ``nccl`` for CUDA, else ``gloo``.
+
+    Args:
+        device: a device, or its name.
+
+    Raises:
+        RuntimeError: there is no such kind of device.
+
+    >>> import rushlight.distributed as dist
+    >>> dist.get_default_backend_for_device("cpu")
+    'gloo'
+    """
+    kind = make_device(device).type
+    return {"cuda": "nccl", "xpu": "xccl"}.get(kind, "gloo")
 
 
 def get_pg_count() -> int:

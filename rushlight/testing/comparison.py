@@ -274,9 +274,7 @@ def _compare_tensors(
         text = f"{_title('Scalars', rtol, atol)}Expected {other} but got {one}.\n"
         text += _differences(abs(one - other), None, relative, None, rtol, atol)
     else:
-        text = _title("Tensor-likes", rtol, atol) + _mismatch(
-            actual, expected, matches, rtol, atol
-        )
+        text = _title("Tensor-likes", rtol, atol) + _mismatch(actual, expected, matches, rtol, atol)
     _fail(text, place, options)
 
 

@@ -8,8 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from rushlight._random import get_rng_state, set_rng_state
+from rushlight.amp.autocast_mode import autocast
 from rushlight.autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
 from rushlight.engine.ir.graph import Meta, TensorBase, Value
+from rushlight.engine.trace.autocast import state as autocast_state
 from rushlight.engine.trace.gradient_node import GradNode, HookHandle, next_sequence
 
 Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
@@ -68,29 +70,36 @@ def checkpoint(
     if use_reentrant is None:
         use_reentrant = _not_told("checkpoint", "calling checkpoint without use_reentrant will")
     preserve = kwargs.pop("preserve_rng_state", True)
-    if determinism_check not in ("default", "none"):
-        raise ValueError(
-            f"determinism_check should be one of ['default', 'none'], got {determinism_check}"
+    _check_options(use_reentrant, determinism_check, kwargs, context_fn, debug)
+    if use_reentrant and not any(x.requires_grad for x in _tensors(args)):
+        warnings.warn(
+            "None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2
         )
-    if use_reentrant:
-        if kwargs:
-            raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
-        if context_fn is not noop_context_fn or debug:
-            raise ValueError(
-                "Passing `context_fn` or `debug` is only supported when use_reentrant=False."
-            )
-        if not any(x.requires_grad for x in _tensors(args)):
-            warnings.warn(
-                "None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2
-            )
-            with no_grad():
-                return function(*args)
+        with no_grad():
+            return function(*args)
     first, second = context_fn()
     if not is_grad_enabled():
         with first:
             return function(*args, **kwargs)
     region = _Region(function, args, kwargs, second, preserve, determinism_check == "default")
     return region.run(first)
+
+
+def _check_options(
+    use_reentrant: bool, determinism_check: str, kwargs: dict[str, Any], context_fn: Contexts,
+    debug: bool,
+) -> None:  # fmt: skip
+    """PyTorch's errors for options that do not go together."""
+    if determinism_check not in ("default", "none"):
+        raise ValueError(
+            f"determinism_check should be one of ['default', 'none'], got {determinism_check}"
+        )
+    if use_reentrant and kwargs:
+        raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
+    if use_reentrant and (context_fn is not noop_context_fn or debug):
+        raise ValueError(
+            "Passing `context_fn` or `debug` is only supported when use_reentrant=False."
+        )
 
 
 def _not_told(name: str, threat: str) -> bool:
@@ -164,6 +173,8 @@ class _Region:
         self.call: Any = lambda: function(*args, **kwargs)
         self.context = context
         self.state = get_rng_state() if preserve else None
+        now = autocast_state
+        self.autocast = now.enabled, now.dtype, now.cache_enabled
         self.compare = compare
         self.nodes: list[Any] = []
         self.metas: list[list[Meta | None]] = []
@@ -178,8 +189,6 @@ class _Region:
         for node in self.nodes:
             kept = _saved(node)
             self.metas.append([None if value is None else value.meta for value in kept])
-            if not kept:
-                continue
             _keep(node, [None] * len(kept))
             if node.hooks is None:
                 node.hooks = {}
@@ -200,7 +209,7 @@ class _Region:
             set_rng_state(self.state)
         begin = next_sequence()
         try:
-            with enable_grad(), self.context:
+            with enable_grad(), self._as_before(), self.context:
                 result = call()
         finally:
             if self.state is not None:
@@ -210,6 +219,13 @@ class _Region:
         for node, other in zip(self.nodes, nodes, strict=True):
             _keep(node, _saved(other))
         self.nodes = []
+
+    def _as_before(self) -> AbstractContextManager[Any]:
+        """The autocast block that the first computation was in."""
+        enabled, dtype, cache_enabled = self.autocast
+        if not enabled and not autocast_state.enabled:
+            return nullcontext()
+        return autocast("cpu", dtype, enabled, cache_enabled)
 
     def _check(self, nodes: Sequence[Any]) -> None:
         before = sum(map(len, self.metas))
@@ -244,7 +260,7 @@ def _parting(nodes: Sequence[Any], others: Sequence[Any]) -> str:
 
 
 def _nodes_since(begin: int, result: Any) -> list[Any]:
-    """The nodes younger than ``begin`` that a result leads to, in the order of their making."""
+    """The nodes younger than ``begin`` a result leads to that have saved something, in order."""
     waiting = [x._edge[0] for x in _tensors(result) if x.requires_grad]
     found: dict[int, Any] = {}
     while waiting:
@@ -253,7 +269,7 @@ def _nodes_since(begin: int, result: Any) -> list[Any]:
             continue
         found[id(node)] = node
         waiting.extend(edge[0] for edge in node.edges if edge is not None)
-    return sorted(found.values(), key=lambda node: node.sequence)
+    return sorted(filter(_saved, found.values()), key=lambda node: node.sequence)
 
 
 def _tensors(result: Any) -> list[Any]:

@@ -43,15 +43,15 @@ def flip(input: Any, dims: Sequence[int]) -> Any:
 
 
 @composite(name="flip_method", namespaces=(), method="flip",
-           samples=(S(t(3, 4), 0), S(t(3, 4), 0, 1), S(t(3, 4), [1])))  # fmt: skip
-def _flip_method(self: Any, *dims: Any) -> Any:
+           samples=(S(t(3, 4), 0), S(t(3, 4), 0, 1), S(t(3, 4), dims=[1])))  # fmt: skip
+def _flip_method(self: Any, *axes: Any, dims: Any = None) -> Any:
     """``self`` with the order of these axes reversed, as a copy.
 
     >>> import rushlight as torch
     >>> torch.tensor([1, 2, 3]).flip(0)
     tensor([3, 2, 1])
     """
-    return _flip(self, sizes_of(dims, "flip", "dims"))
+    return _flip(self, sizes_of(axes if dims is None else (dims,), "flip", "dims"))
 
 
 @composite(method=True, samples=(S(t(3, 4)), S(t(2, 3, 2))))
@@ -188,15 +188,15 @@ def tile(input: Any, dims: Sequence[int]) -> Any:
 
 
 @composite(name="tile_method", namespaces=(), method="tile",
-           samples=(S(t(2, 3), 2), S(t(2, 3), (2, 1, 1))))  # fmt: skip
-def _tile_method(self: Any, *dims: Any) -> Any:
+           samples=(S(t(2, 3), 2), S(t(2, 3), dims=(2, 1, 1))))  # fmt: skip
+def _tile_method(self: Any, *times: Any, dims: Any = None) -> Any:
     """``self`` copied this many times along its axes; missing numbers in front count as 1.
 
     >>> import rushlight as torch
     >>> torch.tensor([1, 2]).tile(2)
     tensor([1, 2, 1, 2])
     """
-    return _tile(self, sizes_of(dims, "tile", "dims"))
+    return _tile(self, sizes_of(times if dims is None else (dims,), "tile", "dims"))
 
 
 def _places(repeats: Any) -> Any:

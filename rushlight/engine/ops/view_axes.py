@@ -341,15 +341,16 @@ def broadcast_to(input: Any, size: Any) -> Any:
 
 
 @composite(name="broadcast_to_method", namespaces=(), method="broadcast_to",
-           samples=(S(t(3, 1), (3, 4)),))  # fmt: skip
-def _broadcast_to_method(self: Any, *size: Any) -> Any:
+           samples=(S(t(3, 1), (3, 4)), S(t(3, 1), size=(3, 4))))  # fmt: skip
+def _broadcast_to_method(self: Any, *sizes: Any, size: Any = None) -> Any:
     """``self`` expanded to this shape.
 
     >>> import rushlight as torch
     >>> torch.ones(1).broadcast_to((3,)).shape
     torch.Size([3])
     """
-    return hooks.record(primitive.expand, (self,), (sizes_of(size, "broadcast_to", "size"),))
+    wanted = sizes_of(sizes if size is None else (size,), "broadcast_to", "size")
+    return hooks.record(primitive.expand, (self,), (wanted,))
 
 
 @composite(method=True, samples=(S(t(3, 4), 0, 1), S(t(3, 4), 1, -1), S(t(3), 0, 2)))

@@ -9,6 +9,7 @@ from typing import Any
 
 from rushlight._creation import empty
 from rushlight.engine.ops.recurrent import recurrent
+from rushlight.engine.trace.autocast import state as autocast
 from rushlight.nn import init
 from rushlight.nn.modules.module import Module
 from rushlight.nn.modules.packed import PackedSequence, lengths_of, places, tensor_of_array, unpack
@@ -260,7 +261,7 @@ class RNNBase(Module):
 
     def _check_input(self, input: Any, dims: int) -> None:
         weight = getattr(self, self._all_weights[0][0])
-        if input.dtype != weight.dtype:
+        if input.dtype != weight.dtype and not autocast.enabled:
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
                 f"Convert input: input.to({weight.dtype}), or convert model: "
