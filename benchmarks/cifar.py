@@ -87,13 +87,14 @@ def main() -> None:
     parser.add_argument("--archive", type=Path, required=True, help="the images, train/CLASS/*.jpg")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="loading processes")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(chosen.archive) as archive:
             for member in tqdm(archive.infolist(), desc="unpacking", unit=" files", leave=False):
                 archive.extract(member, folder)
-        arguments = [folder, str(chosen.epochs), str(chosen.workers)]
+        arguments = [folder, str(chosen.epochs), str(chosen.workers), str(chosen.seed)]
         results = {side: run(side, arguments) for side in SIDES}
     print(table(results))
     chosen.output.parent.mkdir(parents=True, exist_ok=True)

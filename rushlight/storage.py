@@ -5,8 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterator
-from multiprocessing.context import get_spawning_popen
-from multiprocessing.sharedctypes import RawArray
+from importlib import import_module
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -176,7 +175,8 @@ class UntypedStorage:
 
     def __reduce__(self) -> Any:
         found = self._bytes("pickle")
-        common = _common_memory(found) if get_spawning_popen() is not None else None
+        spawning = import_module("multiprocessing.context").get_spawning_popen()
+        common = None if spawning is None else _common_memory(found)
         if common is not None:
             start = found.ctypes.data - _address(common)
             return _on_common_memory, (common, start, found.size)
@@ -274,7 +274,8 @@ def _common_memory(found: np.ndarray) -> Any:
 
 def _common_copy(found: np.ndarray) -> np.ndarray:
     """A copy of bytes in memory that forked and spawned processes share."""
-    array = _array_over(RawArray("B", max(found.size, 1)))[: found.size]
+    memory = import_module("multiprocessing.sharedctypes")  # 3 ms, for the few who share
+    array = _array_over(memory.RawArray("B", max(found.size, 1)))[: found.size]
     array[:] = found
     return array
 

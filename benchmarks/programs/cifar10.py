@@ -1,7 +1,7 @@
 """Seed 001's image classifier, on CIFAR-10 as a folder of JPEG files: an ordinary PyTorch script.
 
-Usage: cifar10.py FOLDER [EPOCHS [WORKERS]], with FOLDER/train and FOLDER/test in one folder per
-class.
+Usage: cifar10.py FOLDER [EPOCHS [WORKERS [SEED]]], with FOLDER/train and FOLDER/test in one folder
+per class.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def loader(folder, shuffle, workers):
     )
 
 
-def main(root, epochs=2, workers=2):
-    torch.manual_seed(0)
+def main(root, epochs=2, workers=2, seed=0):
+    torch.manual_seed(seed)
     start = time.time()
     trainloader = loader(root + "/train", True, workers)
     testloader = loader(root + "/test", False, workers)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import json
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -113,13 +112,14 @@ def target() -> Target:
     import llvmlite
 
     processor, kept = _processor(), store.shared()
-    name = store.key("processor", str(GENERATION), llvmlite.__version__, processor)
+    name = store.key("target", str(GENERATION), llvmlite.__version__, processor)
     known = kept.get(name) if processor else None
     if known is not None:
-        return Target(**json.loads(known))
+        cpu, features, interleaves, triple, version = known.decode().split("\n")
+        return Target(cpu, features, interleaves == "True", triple, version)
     found = machine().target
     if processor:
-        kept.put(name, json.dumps(asdict(found)).encode())
+        kept.put(name, "\n".join(map(str, astuple(found))).encode())
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import platform
+import os
 import struct
 import sys
 from collections.abc import Callable
@@ -45,7 +45,9 @@ class Unsupported(Exception):
 
 def available() -> bool:
     """Whether this is a machine that the loader knows."""
-    return sys.platform == "linux" and platform.machine() == "x86_64" and sys.maxsize > 1 << 32
+    if sys.platform != "linux" or sys.maxsize <= 1 << 32:
+        return False
+    return os.uname().machine == "x86_64"
 
 
 class _Section(NamedTuple):

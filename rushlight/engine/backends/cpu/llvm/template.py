@@ -12,8 +12,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 #: The table of numbers, a global of the module; 8 bytes for each.
 TABLE: Final = "rushlight_numbers"
@@ -29,8 +28,7 @@ _BEFORE: Final = re.compile(r"\b(i64|i32|float|double) (?:[%\w.-]+, )?$")
 _FIXED: Final = ("alloca", " phi ", "define ", "declare ")
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
+class Fitted(NamedTuple):
     """What is to be compiled, and the numbers it works on.
 
     Attributes:
@@ -43,7 +41,6 @@ class Fitted:
     numbers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(slots=True)
 class _Family:
     """Modules with one skeleton.
 
@@ -53,9 +50,12 @@ class _Family:
         text: the module that reads them, once it is needed.
     """
 
-    base: list[str]
-    places: dict[int, str] = field(default_factory=dict)
-    text: str = ""
+    __slots__ = ("base", "places", "text")
+
+    def __init__(self, base: list[str]) -> None:
+        self.base = base
+        self.places: dict[int, str] = {}
+        self.text = ""
 
 
 class Templates:
