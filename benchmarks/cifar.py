@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--archive", type=Path, required=True, help="the images, train/CLASS/*.jpg")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="loading processes")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
