@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 from rushlight import amp
+from rushlight.amp.deprecation import warn_older_name
 from rushlight.engine.core.dtype import bfloat16, dtype as dtype_class
-
-
-def _deprecated(name: str, arguments: str = "args...") -> None:
-    warnings.warn(
-        f"`torch.cpu.amp.{name}({arguments})` is deprecated. Please use "
-        f"`torch.amp.{name}('cpu', {arguments})` instead.",
-        FutureWarning,
-        stacklevel=3,
-    )
 
 
 class autocast(amp.autocast):
@@ -26,7 +16,7 @@ class autocast(amp.autocast):
     def __init__(
         self, enabled: bool = True, dtype: dtype_class = bfloat16, cache_enabled: bool = True
     ) -> None:
-        _deprecated("autocast")
+        warn_older_name("cpu", "autocast")
         super().__init__("cpu", dtype=dtype, enabled=enabled, cache_enabled=cache_enabled)
 
 
@@ -44,5 +34,5 @@ class GradScaler(amp.GradScaler):
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        _deprecated("GradScaler")
+        warn_older_name("cpu", "GradScaler")
         super().__init__("cpu", init_scale, growth_factor, backoff_factor, growth_interval, enabled)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from rushlight import amp
+from rushlight.amp.deprecation import warn_older_name
 from rushlight.engine.core.dtype import dtype as dtype_class, float16
-
-
-def _deprecated(name: str, arguments: str = "args...") -> None:
-    warnings.warn(
-        f"`torch.cuda.amp.{name}({arguments})` is deprecated. Please use "
-        f"`torch.amp.{name}('cuda', {arguments})` instead.",
-        FutureWarning,
-        stacklevel=3,
-    )
 
 
 class autocast(amp.autocast):
@@ -28,7 +19,7 @@ class autocast(amp.autocast):
     def __init__(
         self, enabled: bool = True, dtype: dtype_class = float16, cache_enabled: bool = True
     ) -> None:
-        _deprecated("autocast")
+        warn_older_name("cuda", "autocast")
         super().__init__("cuda", dtype=dtype, enabled=enabled, cache_enabled=cache_enabled)
 
 
@@ -46,7 +37,7 @@ class GradScaler(amp.GradScaler):
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        _deprecated("GradScaler")
+        warn_older_name("cuda", "GradScaler")
         super().__init__(
             "cuda", init_scale, growth_factor, backoff_factor, growth_interval, enabled
         )
@@ -54,11 +45,11 @@ class GradScaler(amp.GradScaler):
 
 def custom_fwd(fwd: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
     """``torch.amp.custom_fwd`` for a GPU under its older name, with PyTorch's warning."""
-    _deprecated("custom_fwd")
+    warn_older_name("cuda", "custom_fwd")
     return amp.custom_fwd(fwd, device_type="cuda", **options)
 
 
 def custom_bwd(bwd: Callable[..., Any]) -> Callable[..., Any]:
     """``torch.amp.custom_bwd`` for a GPU under its older name, with PyTorch's warning."""
-    _deprecated("custom_bwd")
+    warn_older_name("cuda", "custom_bwd")
     return amp.custom_bwd(bwd, device_type="cuda")

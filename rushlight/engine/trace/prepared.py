@@ -289,6 +289,7 @@ def _prepare(op: Op, attrs: tuple[Any, ...]) -> Callable[..., Any]:
         made: Any = unary(op, attrs)
     else:
         made = binary(op, attrs=attrs) if len(op.input_names) == 2 else ternary(op, attrs)
+    # code of its own: the interpreter's inline caches, one set per code, then fit one operator
     made.__code__ = made.__code__.replace()
     return made
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from rushlight._serialization import written_atomically
 from rushlight.lightning.hparams import is_plain
-from rushlight.lightning.loggers.logger import Logger, as_mapping, next_version
+from rushlight.lightning.loggers.logger import FolderLogger, as_mapping
 
 
-class CSVLogger(Logger):
+class CSVLogger(FolderLogger):
     """Writes ``metrics.csv``, a row for every step at which something was logged.
 
     Args:
@@ -27,52 +27,16 @@ class CSVLogger(Logger):
     'logs/lightning_logs/version_3'
     """
 
-    LOGGER_JOIN_CHAR = "-"
     NAME_METRICS_FILE = "metrics.csv"
-    NAME_HPARAMS_FILE = "hparams.yaml"
 
     def __init__(
         self, save_dir: Any, name: str | None = "lightning_logs", version: Any = None,
         prefix: str = "", flush_logs_every_n_steps: int = 100,
     ) -> None:  # fmt: skip
-        self._save_dir = os.fspath(save_dir)
-        self._name = name or ""
-        self._version = version
-        self._prefix = prefix
+        super().__init__(save_dir, name, version, prefix)
         self._every = flush_logs_every_n_steps
-        self.hparams: dict[str, Any] = {}
         self.metrics: list[dict[str, Any]] = []
         self._written = 0
-
-    @property
-    def name(self) -> str:
-        """The name of the experiment."""
-        return self._name
-
-    @property
-    def save_dir(self) -> str:
-        """The folder of all experiments."""
-        return self._save_dir
-
-    @property
-    def root_dir(self) -> str:
-        """The folder of all runs of the experiment."""
-        return os.path.join(self._save_dir, self._name)
-
-    @property
-    def version(self) -> Any:
-        """The number of the run."""
-        if self._version is None:
-            there = os.listdir(self.root_dir) if os.path.isdir(self.root_dir) else []
-            self._version = next_version(self.root_dir, there)
-        return self._version
-
-    @property
-    def log_dir(self) -> str:
-        """The folder of this run."""
-        version = self.version
-        name = version if isinstance(version, str) else f"version_{version}"
-        return os.path.join(self.root_dir, name)
 
     @property
     def experiment(self) -> CSVLogger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
@@ -97,11 +98,65 @@ def flattened(params: Mapping[str, Any], separator: str = "/") -> dict[str, Any]
     return found
 
 
-def next_version(folder: str, names: list[str]) -> int:
+def next_version(names: list[str]) -> int:
     """The first number no ``version_N`` among these names has.
 
-    >>> next_version("logs", ["version_0", "version_3", "other"])
+    >>> next_version(["version_0", "version_3", "other"])
     4
     """
     numbers = [name.removeprefix("version_") for name in names if name.startswith("version_")]
     return max((int(number) for number in numbers if number.isdigit()), default=-1) + 1
+
+
+class FolderLogger(Logger):
+    """A logger that writes into a folder for every run: ``save_dir/name/version_N``.
+
+    Args:
+        save_dir: the folder of all experiments.
+        name: the experiment.
+        version: the number of the run (default: the next one).
+        prefix: put before every name.
+
+    >>> FolderLogger("logs", "digits", 3, "").log_dir
+    'logs/digits/version_3'
+    """
+
+    LOGGER_JOIN_CHAR = "-"
+    NAME_HPARAMS_FILE = "hparams.yaml"
+
+    def __init__(self, save_dir: Any, name: str | None, version: Any, prefix: str) -> None:
+        self._save_dir = os.fspath(save_dir)
+        self._name = name or ""
+        self._version = version
+        self._prefix = prefix
+        self.hparams: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of the experiment."""
+        return self._name
+
+    @property
+    def save_dir(self) -> str:
+        """The folder of all experiments."""
+        return self._save_dir
+
+    @property
+    def root_dir(self) -> str:
+        """The folder of all runs of the experiment."""
+        return os.path.join(self._save_dir, self._name)
+
+    @property
+    def version(self) -> Any:
+        """The number of the run."""
+        if self._version is None:
+            there = os.listdir(self.root_dir) if os.path.isdir(self.root_dir) else []
+            self._version = next_version(there)
+        return self._version
+
+    @property
+    def log_dir(self) -> str:
+        """The folder of this run."""
+        version = self.version
+        name = version if isinstance(version, str) else f"version_{version}"
+        return os.path.join(self.root_dir, name)

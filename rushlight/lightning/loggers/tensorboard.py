@@ -9,10 +9,10 @@ from typing import Any
 
 from rushlight._serialization import written_atomically
 from rushlight._tensor import Tensor
-from rushlight.lightning.loggers.logger import Logger, as_mapping, flattened, next_version
+from rushlight.lightning.loggers.logger import FolderLogger, as_mapping, flattened
 
 
-class TensorBoardLogger(Logger):
+class TensorBoardLogger(FolderLogger):
     """Writes event files that ``tensorboard --logdir`` shows.
 
     Args:
@@ -28,54 +28,22 @@ class TensorBoardLogger(Logger):
     'logs/lightning_logs/version_3'
     """
 
-    LOGGER_JOIN_CHAR = "-"
-    NAME_HPARAMS_FILE = "hparams.yaml"
-
     def __init__(
         self, save_dir: Any, name: str | None = "lightning_logs", version: Any = None,
         log_graph: bool = False, default_hp_metric: bool = True, prefix: str = "",
         sub_dir: Any = None, **kwargs: Any,
     ) -> None:  # fmt: skip
-        self._save_dir = os.fspath(save_dir)
-        self._name = name or ""
-        self._version = version
+        super().__init__(save_dir, name, version, prefix)
         self._log_graph = log_graph
         self._default_hp_metric = default_hp_metric
-        self._prefix = prefix
         self._sub_dir = sub_dir
         self._options = kwargs
         self._writer: Any = None
-        self.hparams: dict[str, Any] = {}
-
-    @property
-    def name(self) -> str:
-        """The name of the experiment."""
-        return self._name
-
-    @property
-    def save_dir(self) -> str:
-        """The folder of all experiments."""
-        return self._save_dir
-
-    @property
-    def root_dir(self) -> str:
-        """The folder of all runs of the experiment."""
-        return os.path.join(self._save_dir, self._name)
-
-    @property
-    def version(self) -> Any:
-        """The number of the run."""
-        if self._version is None:
-            there = os.listdir(self.root_dir) if os.path.isdir(self.root_dir) else []
-            self._version = next_version(self.root_dir, there)
-        return self._version
 
     @property
     def log_dir(self) -> str:
         """The folder of this run."""
-        version = self.version
-        name = version if isinstance(version, str) else f"version_{version}"
-        folder = os.path.join(self.root_dir, name)
+        folder = super().log_dir
         return folder if self._sub_dir is None else os.path.join(folder, os.fspath(self._sub_dir))
 
     @property
