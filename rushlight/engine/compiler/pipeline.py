@@ -330,6 +330,7 @@ class _Planner:
         return kept
 
     def _python(self, position: int, unit: CallUnit) -> None:
+        spec = unit.node.spec
         inputs: list[Any] = []
         for value in unit.node.inputs:
             if value is None:
@@ -347,5 +348,5 @@ class _Planner:
         for value in unit.node.outs:
             outputs.append((self._place(value, position), value.meta))
         self.made.calls.append(
-            PythonCall(unit.node.spec.kernel, inputs, outputs, unit.node.origin)
+            PythonCall(spec.kernel, inputs, outputs, spec.into, unit.node.origin)
         )

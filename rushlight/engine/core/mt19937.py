@@ -8,6 +8,7 @@ position, the bytes of PyTorch's state and the order in which the stream is hand
 
 from __future__ import annotations
 
+import ctypes
 import operator
 import os
 import threading
@@ -70,7 +71,7 @@ class _Position(NamedTuple):
     """A place in the stream: the words of the twister, and how many of them are used."""
 
     key: Draws32
-    used: int
+    used: int | np.uint32
 
 
 def _join(raw: Draws32) -> Draws64:
@@ -164,6 +165,15 @@ class Reservation:
         """The first ``2 * count`` draws as ``count`` 64-bit ones."""
         return _join(self.draw32(2 * count))
 
+    def draw_into(self, out: Draws32) -> None:
+        """Write the first draws of the stretch into ``out``, shape ``(count,)``, uint32.
+
+        Nothing is kept: read again, they are made again. That saves the memory and a copy.
+        """
+        if out.size == self.count and self._engine._draw_into(self, out):
+            return
+        out[...] = self.draw32(out.size)
+
     def release(self) -> None:
         """Forget the draws, which frees their memory; they cannot be read any more."""
         with self._engine.lock:
@@ -195,8 +205,8 @@ class Engine:
     """
 
     __slots__ = (
-        "_address", "_bits", "_drawn", "_pending", "_random", "_seed", "_stale", "double_normal",
-        "float_normal", "lock",
+        "_address", "_bits", "_drawn", "_pending", "_random", "_seed", "_stale", "_words",
+        "double_normal", "float_normal", "lock",
     )  # fmt: skip
 
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
@@ -206,6 +216,7 @@ class Engine:
         self.float_normal: float | None = None
         self._bits: np.random.MT19937 | None = None
         self._address = 0  # of the state of `_bits`, once generated code has asked for it
+        self._words: Draws32 | None = None  # that state: the words of the twister, and the place
         self._random: np.random.RandomState | None = None
         self._stale = True  # the twister still has to be filled from the seed
         self._drawn = False  # PyTorch's state bytes tell a fresh seed from a used-up block
@@ -373,12 +384,35 @@ class Engine:
         bits, random = self._ready()
         self._drawn = True
         if native.fill is not None and count > _FEW_NATIVE:
-            if not self._address:
-                self._address = bits.ctypes.state_address
             made = np.empty(count, np.uint32)
-            native.fill(self._address, made)
+            native.fill(self._address or self._look_up(bits), made)
             return made
         return _draw(bits, random, count)
+
+    def _look_up(self, bits: np.random.MT19937) -> int:
+        """Where NumPy keeps the state of the twister: the words, and how many of them are used."""
+        self._address = address = bits.ctypes.state_address
+        memory = (ctypes.c_uint32 * (_WORDS + 1)).from_address(address)
+        self._words = np.frombuffer(memoryview(memory), np.uint32)
+        return address
+
+    def _draw_into(self, reservation: Reservation, out: Draws32) -> bool:
+        """Write the draws of a reservation that is next in the stream; whether that could be."""
+        if native.fill is None or not out.flags.c_contiguous:
+            return False
+        with self.lock:
+            pending = self._pending
+            if not pending or pending[0][1]() is not reservation or reservation._released:
+                return False
+            bits, _ = self._ready()
+            self._drawn = True
+            address = self._address or self._look_up(bits)
+            assert self._words is not None
+            before = self._words.copy()
+            native.fill(address, out)
+            pending.popleft()
+            reservation._start = _Position(before[:_WORDS], before[_WORDS])
+        return True
 
     def _pass_over(self, count: int) -> None:
         if count > 0:
@@ -396,7 +430,7 @@ class Engine:
         bits, _ = self._ready()
         bits.state = {
             "bit_generator": "MT19937",
-            "state": {"key": position.key, "pos": position.used},
+            "state": {"key": position.key, "pos": int(position.used)},
         }
 
     def _settle(self, upto: Reservation | None = None) -> None:

@@ -28,7 +28,7 @@ class Spec:
     Equal specs are the same object, so that a recorded operation is compared by identity.
     """
 
-    __slots__ = ("_kernel", "attrs", "compute", "inputs", "node_class", "op", "out", "outs")
+    __slots__ = ("_into", "_kernel", "attrs", "compute", "inputs", "node_class", "op", "out", "outs")
 
     def __init__(
         self, op: Op, inputs: tuple[Meta | None, ...], attrs: tuple[Any, ...], outs: Any
@@ -39,6 +39,7 @@ class Spec:
         self.outs: tuple[Meta, ...] = outs if isinstance(outs, tuple) else (outs,)
         self.out = self.outs[0]
         self._kernel: Kernel | None = None
+        self._into: Kernel | None = None
         self.node_class: Any = None  # of the autograd nodes, set by engine.trace
 
     @property
@@ -53,6 +54,13 @@ class Spec:
                 self._kernel = self.op.kernel(self, *self.attrs)
         assert self._kernel is not None
         return self._kernel
+
+    @property
+    def into(self) -> Kernel | None:
+        """As ``kernel``, for one result that it writes into its first argument; or ``None``."""
+        if self._into is None and self.op.into is not None:
+            self._into = self.op.into(self, *self.attrs)
+        return self._into
 
     def attr(self, name: str) -> Any:
         """The attribute called ``name``."""
@@ -110,6 +118,8 @@ class Op(Record):
         infer: ``infer(*input_metas, *attributes) -> Meta | tuple[Meta, ...]``; raises the user's
             error where the inputs do not fit.
         kernel: ``kernel(spec, *attributes) -> function(*arrays) -> array(s)``, on NumPy.
+        into: ``into(spec, *attributes) -> function(result, *arrays)``: a kernel that writes into
+            memory it is given, for a compiled program that calls it.
         grad: gradient formulas by input name, e.g. ``{"input": lambda g, other: g * other}``.
             A key ``"input, weight"`` computes several at once. Parameters are found by name:
             ``g`` (or ``g0``, ``g1``, ...) gradients of the outputs; an input's name: that input;
@@ -163,6 +173,7 @@ class Op(Record):
         kind: str,
         infer: Infer,
         kernel: KernelFactory,
+        into: Callable[..., Any] | None = None,
         grad: Mapping[str, Callable[..., Any] | str] | None = None,
         grad_name: str | Callable[[Spec], str] | None = None,
         differentiable: int | None = None,
@@ -190,6 +201,7 @@ class Op(Record):
         self.kind = kind
         self.infer = infer
         self.kernel = kernel
+        self.into = into
         self.backend_kernels = backend_kernels.setdefault(name, [])
         self.grad = grad
         self.grad_name = grad_name or "".join(p.capitalize() for p in name.strip("_").split("_"))

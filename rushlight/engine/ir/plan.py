@@ -85,13 +85,14 @@ class PythonCall:
         inputs: for each argument the number of an outside value, a constant, a place with meta and
             strides, or ``None``.
         outputs: for each result the place and meta to copy it to.
+        into: the same kernel for one result, which it writes into its first argument.
         sources: the recorded operation.
     """
 
     kernel: Callable[..., Any]
     inputs: list[int | Constant | tuple[Place, Meta, tuple[int, ...]] | None]
     outputs: list[tuple[Place, Meta]]
-    node: Any = None
+    into: Callable[..., None] | None = None
     sources: Sources = ()
 
 

@@ -75,6 +75,7 @@ random_draws = Op(
     kind=RANDOM,
     infer=lambda stream, count: make_meta((count,), int32),
     kernel=lambda spec, count: lambda stream: stream.draw32(count).view(np.int32),
+    into=lambda spec, count: lambda result, stream: stream.draw_into(result.view(np.uint32)),
 )
 
 

@@ -222,6 +222,10 @@ class CompiledProgram:
 
     def _python(self, call: PythonCall, values: Sequence[Value]) -> None:
         arguments = [self._argument(source, values) for source in call.inputs]
+        targets = self._targets.get(id(call)) or self._targets_of(call)
+        if call.into is not None:
+            call.into(targets[0], *arguments)
+            return
         try:
             with np.errstate(all="ignore"):
                 results = call.kernel(*arguments)
@@ -229,7 +233,6 @@ class CompiledProgram:
             raise DataError from error
         if len(call.outputs) == 1:
             results = (results,)
-        targets = self._targets.get(id(call)) or self._targets_of(call)
         for target, result in zip(targets, results, strict=True):
             target[...] = result
 

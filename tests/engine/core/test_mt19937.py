@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from rushlight.engine.backends.cpu import twister
 from rushlight.engine.core.mt19937 import (
     DEFAULT_SEED,
     STATE_SIZE,
@@ -261,6 +262,25 @@ def test_a_reservation_guards_its_draws() -> None:
         kept.draw32(1)
 
 
+def test_draws_written_elsewhere_can_be_read_again() -> None:
+    twister.install()
+    expected, engine = stream(0, 3000), Engine(0)
+    first, second = engine.reserve(1000), engine.reserve(1500)
+    out = np.empty(1500, np.uint32)
+    second.draw_into(out)
+    assert np.array_equal(out, expected[1000:2500]), "out of turn"
+    first.draw_into(out[:1000])
+    assert np.array_equal(out[:1000], expected[:1000])
+    third = engine.reserve(300)
+    third.draw_into(out[:300])
+    assert np.array_equal(out[:300], expected[2500:2800])
+    assert np.array_equal(third.draw32(300), expected[2500:2800]), "again"
+    third.release()
+    with pytest.raises(ValueError, match="was released"):
+        third.draw_into(out[:300])
+    assert np.array_equal(engine.draw32(200), expected[2800:])
+
+
 def test_released_before_it_was_read() -> None:
     engine = Engine(0)
     kept = engine.reserve(10)
@@ -272,7 +292,7 @@ def test_released_before_it_was_read() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["draw", "reserve", "read", "drop", "release", "state", "skip"]),
+        st.sampled_from(["draw", "reserve", "read", "into", "drop", "release", "state", "skip"]),
         st.integers(0, 700),
     ),
     max_size=25,
@@ -282,6 +302,7 @@ STEPS = st.lists(
 @given(STEPS)
 @settings(max_examples=60, deadline=None)
 def test_any_course_of_events_keeps_the_stream(steps: list[tuple[str, int]]) -> None:
+    twister.install()
     expected, engine = stream(8, 700 * 26), Engine(8)
     place = 0
     kept: list[tuple[int, Reservation]] = []
@@ -299,6 +320,10 @@ def test_any_course_of_events_keeps_the_stream(steps: list[tuple[str, int]]) -> 
             begin, one = kept[number % len(kept)]
             if step == "read":
                 assert np.array_equal(one.draw32(one.count), expected[begin : begin + one.count])
+            elif step == "into":
+                out = np.empty(one.count, np.uint32)
+                one.draw_into(out)
+                assert np.array_equal(out, expected[begin : begin + one.count])
             else:
                 if step == "release":
                     one.release()
