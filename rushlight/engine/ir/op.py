@@ -28,7 +28,9 @@ class Spec:
     Equal specs are the same object, so that a recorded operation is compared by identity.
     """
 
-    __slots__ = ("_into", "_kernel", "attrs", "compute", "inputs", "node_class", "op", "out", "outs")
+    __slots__ = (
+        "_into", "_kernel", "attrs", "compute", "inputs", "node_class", "op", "out", "outs",
+    )  # fmt: skip
 
     def __init__(
         self, op: Op, inputs: tuple[Meta | None, ...], attrs: tuple[Any, ...], outs: Any
