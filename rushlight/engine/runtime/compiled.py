@@ -10,9 +10,10 @@ from weakref import ref
 import numpy as np
 
 from rushlight.engine.backends.cpu import threads
-from rushlight.engine.backends.cpu.binding import Binder, Numbers, Table
 from rushlight.engine.backends.cpu.llvm.code import NativeCode
+from rushlight.engine.backends.cpu.objects import Frame, Objects
 from rushlight.engine.backends.cpu.onednn_prepared import address, aligned
+from rushlight.engine.backends.cpu.tables import Numbers, Table
 from rushlight.engine.core.watch import watch
 from rushlight.engine.ir.buffers import copy_strided, empty_strided
 from rushlight.engine.ir.graph import Meta, Value, returned
@@ -28,25 +29,89 @@ from rushlight.engine.ir.plan import (
 from rushlight.engine.runtime.timed import Timed, possible
 
 # What getrefcount says of an array nobody else holds: the value that has it, a local name, the
-# argument; and of a result nobody has kept: the list of spare ones, a local name, the argument.
+# argument; and of a result nobody has kept: the list of its arrays, the argument.
 _ALONE_INPUT = 3
-_ALONE_SPARE = 3
+_ALONE_SPARE = 2
 
-_binder = Binder(Value)
+objects = Objects(Value)
 
-#: Results that a program keeps for its next run, by ``id``: where it keeps them.
-_lent: dict[int, tuple[dict[int, Any], int]] = {}
+class _Result:
+    """A result with an array of its own: two, so that one is free while the last one is kept."""
+
+    __slots__ = ("_arrays", "_frame", "_index", "_turn", "meta", "number", "slot")
+
+    def __init__(self, index: int, slot: int, number: int, meta: Meta) -> None:
+        self.slot, self.number, self.meta = slot, number, meta
+        self._arrays: list[Any] = [None, None]
+        self._turn = 1
+        self._index = index
+        self._frame: Frame | None = None
+
+    def tell(self, frame: Frame) -> None:
+        """Let generated code choose between the arrays from now on."""
+        self._frame = frame
+
+    @property
+    def array(self) -> Any:
+        """The array chosen last."""
+        return self._arrays[self._turn]
+
+    def choose(self) -> int:
+        """Choose an array that nobody has kept, a new one if there is none; its address."""
+        arrays = self._arrays
+        for turn in (0, 1):
+            if arrays[turn] is not None and getrefcount(arrays[turn]) == _ALONE_SPARE:
+                break
+        else:
+            turn = 1 - self._turn
+            self.forget(turn)
+            arrays[turn] = made = empty_strided(self.meta)
+            _lent[id(made)] = self, turn
+            if self._frame is not None:
+                self._frame.set_output(self._index, turn, made, address(made))
+        self._turn = turn
+        if self._frame is not None:
+            self._frame.choose(self._index, turn)
+        return address(arrays[turn])
+
+    def forget(self, turn: int) -> None:
+        """Keep one of the arrays no longer."""
+        array = self._arrays[turn]
+        if array is not None:
+            _lent.pop(id(array), None)
+            if self._frame is not None:
+                self._frame.set_output(self._index, turn, None)
+            self._arrays[turn] = None
+
+    def __del__(self) -> None:
+        for array in self._arrays:
+            _lent.pop(id(array), None)
+
+
+#: Results that a program keeps for its next run, by ``id``.
+_lent: dict[int, tuple[_Result, int]] = {}
 
 
 def _take_back(buffer: np.ndarray) -> None:
     """Let no program keep ``buffer`` for its next run: it is about to be written over."""
-    spare, slot = _lent.get(id(buffer), ({}, 0))
-    if spare.get(slot) is buffer:
-        del spare[slot], _lent[id(buffer)]
+    found = _lent.get(id(buffer))
+    if found is not None:
+        found[0].forget(found[1])
 
 
 def _never() -> None:
     """A reference to no value."""
+
+
+def _expect(failed: int) -> None:
+    if failed:
+        raise RuntimeError(f"oneDNN: call {failed - 1} of a compiled program failed")
+
+
+def _independent(call: PythonCall) -> bool:
+    """Whether a Python call needs nothing that the program computes, and writes to the arena."""
+    outside = all(source is None or isinstance(source, (int, Constant)) for source in call.inputs)
+    return outside and all(place.slot == 0 for place, _ in call.outputs)
 
 
 class DataError(Exception):
@@ -56,18 +121,26 @@ class DataError(Exception):
 class CompiledProgram:
     """A plan with its machine code, bound to memory.
 
+    Args:
+        plan: the plan.
+        segments: its native segments, compiled, and its Python calls.
+        held: numbers of the values that somebody holds after a run.
+
     Attributes:
         plan: the plan.
         epoch: for which setting of the threads it was made (``threads.state.epoch``).
+        whole: whether it can run as one call, which nothing interrupts.
     """
 
     __slots__ = (
-        "_arena", "_copies", "_inputs", "_numbers", "_numbers_of", "_outputs", "_packed",
-        "_packing", "_returned", "_reused",
-        "_shared", "_spare", "_steps", "_table", "_targets", "_timed", "epoch", "plan",
+        "_arena", "_copies", "_early", "_frame", "_inputs", "_native", "_numbers", "_numbers_of",
+        "_packed", "_packing", "_results", "_returned", "_reused", "_shared", "_steps",
+        "_table", "_targets", "_timed", "epoch", "plan", "whole",
     )  # fmt: skip
 
-    def __init__(self, plan: Plan, segments: Sequence[NativeCode | PythonCall]) -> None:
+    def __init__(
+        self, plan: Plan, segments: Sequence[NativeCode | PythonCall], held: Sequence[int]
+    ) -> None:
         self.plan = plan
         self.epoch = threads.state.epoch
         self._arena: Any = None
@@ -75,14 +148,14 @@ class CompiledProgram:
         self._inputs = [(slot, n) for slot, n in plan.inputs.items() if n not in reused]
         slots = {number: slot for slot, number in plan.inputs.items()}
         self._reused = [(out, number, slots[number]) for out, number in plan.reused.items()]
-        rows = [(number, slot, False) for slot, number in self._inputs]
-        rows += [(number, slot, True) for _, number, slot in self._reused]
-        self._table = Table(plan.slots, rows)
+        self._table = Table(plan.slots)
         self._copies: dict[int, Any] = {}
         self._targets: dict[int, list[np.ndarray]] = {}
-        self._outputs = [(slot, number, meta) for slot, (number, meta) in plan.outputs.items()]
+        self._results = [
+            _Result(index, slot, number, meta)
+            for index, (slot, (number, meta)) in enumerate(plan.outputs.items())
+        ]
         self._shared = list(plan.shared.items())
-        self._spare: dict[int, Any] = {}
         self._numbers_of = [number for number, _ in plan.numbers]
         self._numbers = Numbers([kind for _, kind in plan.numbers])
         self._steps = list(segments)
@@ -100,6 +173,28 @@ class CompiledProgram:
             self._packing = NativeCode(plan, plan.packing)
             self._packing.compile()
             self._packing.load({0: self._table.values[0]})
+        self._frame: Frame | None = None
+        self.whole = False
+        if objects.ready():
+            self._make_frame(held)
+
+    def _make_frame(self, held: Sequence[int]) -> None:
+        """Tell the functions that walk over the values what to do; find out about ``whole``."""
+        rows = [(number, slot, False) for slot, number in self._inputs]
+        rows += [(number, slot, True) for _, number, slot in self._reused]
+        same = [(out, number) for out, number, _ in self._reused] + self._shared
+        results = [(result.number, result.slot) for result in self._results]
+        place = self._table.address, self._numbers.address
+        self._frame = frame = Frame(objects.api, *place, rows, results, same, held)
+        for result in self._results:
+            result.tell(frame)
+        native = self._steps[-1] if self._steps else None
+        if not isinstance(native, NativeCode) or self._packing is not None:
+            return
+        self._early = [step for step in self._steps if isinstance(step, PythonCall)]
+        if len(self._early) == len(self._steps) - 1 and all(map(_independent, self._early)):
+            self.whole, self._native = True, native
+            frame.set_main(*native.main, native.brief)
 
     def run(self, values: list[Value]) -> bool:
         """Compute the results of a trace with these values.
@@ -111,45 +206,67 @@ class CompiledProgram:
             DataError: a kernel cannot compute with this data; nothing outside has been touched.
         """
         self._check(values)
-        bind, table = _binder.function(), self._table
-        if bind is None or not table.bind(bind, values):
-            if not self._bind_one_by_one(values):
-                return False
         if self._numbers_of:
             if not self._numbers.put([values[n].buffer for n in self._numbers_of]):
                 return False
+        bound = self._frame is not None and not objects.bind(values, self._frame.address)
+        if not bound and not self._bind_one_by_one(values):
+            return False
         if self._packing is not None:
             self._pack(values)
-        made: list[tuple[int, Any]] = []
-        spare = self._spare
-        for slot, number, meta in self._outputs:
-            buffer = spare.get(slot)
-            if buffer is None or getrefcount(buffer) > _ALONE_SPARE:
-                if buffer is not None:
-                    _lent.pop(id(buffer), None)
-                buffer = spare[slot] = empty_strided(meta)
-                _lent[id(buffer)] = spare, slot
-                table.values[slot] = address(buffer)
-            made.append((number, buffer))
+        self._choose()
         for step in self._steps if watch.calls is None else self._watched(values):
             if step.__class__ is NativeCode:
-                failed = step.run(table.address, self._numbers.address)
-                if failed:
-                    raise RuntimeError(f"oneDNN: call {failed - 1} of a compiled program failed")
+                _expect(step.run(self._table.address, self._numbers.address))
             else:
                 self._python(step, values)  # type: ignore[arg-type]
-        for number, buffer in made:
-            values[number].buffer = buffer
-        copies = self._copies
+        if bound:
+            assert self._frame is not None
+            objects.finish(values, self._frame.address)
+        else:
+            self._hand_out(values)
+        return True
+
+    def run_whole(self, values: list[Value]) -> bool:
+        """As ``run``, in one call of native code; what is held belongs to no trace afterwards.
+
+        Returns:
+            Whether it was done; if not, ``run`` may be able to.
+        """
+        self._check(values)
+        if self._numbers_of:
+            if not self._numbers.put([values[n].buffer for n in self._numbers_of]):
+                return False
+        frame, native = self._frame, self._native
+        assert frame is not None
+        if self._early:
+            if objects.bind(values, frame.address):
+                return False
+            for call in self._early:
+                self._python(call, values)
+        done = native.timed(objects.step, values, frame.address)
+        if done == -1:
+            self._choose()
+            done = native.timed(objects.step, values, frame.address)
+        if done < 0:
+            return False
+        _expect(done)
+        return True
+
+    def _choose(self) -> None:
+        """Choose the arrays of the results."""
+        for result in self._results:
+            self._table.values[result.slot] = result.choose()
+
+    def _hand_out(self, values: Sequence[Value]) -> None:
+        """Give the results to their values."""
+        for result in self._results:
+            values[result.number].buffer = result.array
         for out, number, _ in self._reused:
-            values[out].buffer = values[number].buffer
-        if copies:
-            for number, buffer in copies.items():
-                values[number].buffer = buffer
-            copies.clear()
+            values[out].buffer = self._copies.get(out, values[number].buffer)
+        self._copies.clear()
         for number, source in self._shared:
             values[number].buffer = values[source].buffer
-        return True
 
     def with_clock(self) -> Timed | None:
         """The steps with a clock beside each call; they are compiled when first asked for."""
@@ -162,11 +279,11 @@ class CompiledProgram:
         timed = self.with_clock()
         if timed is None:
             return self._steps
-        failed = timed.run(
-            self._table.address, self._numbers.address, lambda call: self._python(call, values)
+        _expect(
+            timed.run(
+                self._table.address, self._numbers.address, lambda call: self._python(call, values)
+            )
         )
-        if failed:
-            raise RuntimeError(f"oneDNN: call {failed - 1} of a compiled program failed")
         return ()
 
     def _pack(self, values: Sequence[Value]) -> None:
@@ -187,10 +304,6 @@ class CompiledProgram:
         if failed:
             raise RuntimeError(f"oneDNN: copy {failed - 1} of the weights failed")
         self._packed = [(number, ref(values[number])) for number, _ in self._packed]
-
-    def __del__(self) -> None:
-        for buffer in self._spare.values():
-            _lent.pop(id(buffer), None)
 
     def _check(self, values: Sequence[Value]) -> None:
         try:

@@ -45,7 +45,7 @@ class Compilation:
             plan = compile_program(self._program, self._varying)
             if any(node.spec.op.kind == RANDOM for node in self._program.nodes):
                 twister.install()
-            self._result = CompiledProgram(plan, segments_of(plan))
+            self._result = CompiledProgram(plan, segments_of(plan), self._program.held)
         except Exception as error:  # told to whoever waits
             self._error = error
 

@@ -114,14 +114,16 @@ def flush(reason: str = "") -> None:
         try:
             program = find_program(trace, tuple(map(getrefcount, trace.values)), UNHELD, reason)
             ended = None if watch.flush is None else watch.flush(trace, program, reason)
-            if program.nodes:
+            if _run_whole(program, trace.values):
+                trace.close(() if ended is None else None)
+            elif program.nodes:
                 with _prepared(program) as begun:
                     error = _execute(program, trace.values, trace)
                     trace.close(program.held if error is None and ended is None else None)
             else:
                 trace.close()
         except BaseException as raised:
-            _break_off(trace, raised, begun)
+            _break_off(trace, raised, begun or _is_done(program, trace.values))
             raise
         if ended is not None:
             ended()
@@ -145,7 +147,7 @@ class _Again:
 _again: Any = _Again()
 
 
-def run_again(program: Program, values: Sequence[Value]) -> BaseException | None:
+def run_again(program: Program, values: list[Value]) -> BaseException | None:
     """Run a program on these values as a flush would; the first error a kernel found.
 
     Args:
@@ -155,8 +157,11 @@ def run_again(program: Program, values: Sequence[Value]) -> BaseException | None
         return None
     with turn.lock:
         ended = None if watch.flush is None else watch.flush(None, program, "torch.compile")
-        with _prepared(program):
-            error = _execute(program, values, _again)
+        if _run_whole(program, values):
+            error = None
+        else:
+            with _prepared(program):
+                error = _execute(program, values, _again)
         if ended is not None:
             ended()
     return error
@@ -175,11 +180,15 @@ def _prepared(program: Program) -> AbstractContextManager[bool]:
 def _break_off(trace: Trace, raised: BaseException, begun: bool) -> None:
     """After an interruption: keep the trace, so that what is held can still be computed.
 
+    A trace that has let go of its values was done.
+
     Where memory may have been written over in place (the run has ``begun``), or the program itself
     cannot be run, whoever needs one of its values gets the error.
     """
+    slot = trace.slot
+    if len(trace.values) == slot.base:
+        return
     if not begun and not isinstance(raised, Exception):
-        slot = trace.slot
         if len(slot.trace.values) == slot.base:
             trace.grad, trace.inference = slot.trace.grad, slot.trace.inference
             slot.trace = here.trace = trace
@@ -188,6 +197,13 @@ def _break_off(trace: Trace, raised: BaseException, begun: bool) -> None:
         if value.buffer is None:
             value.buffer = Failed(raised)
     trace.close()
+
+
+def _is_done(program: Program | None, values: Sequence[Value]) -> bool:
+    """Whether everything the program keeps has been computed already."""
+    if program is None or not program.keep or not values:
+        return False
+    return all(values[number].buffer is not None for number in program.keep)
 
 
 def _finish(slot: Slot) -> None:
@@ -241,11 +257,31 @@ def _run_compiled(program: Program, values: Sequence[Value]) -> bool:
             return False
     except DataError:
         return False  # the interpreter finds the same and says where it was recorded
+    _count(program)
+    return True
+
+
+def _run_whole(program: Program, values: list[Value]) -> bool:
+    """Run a program in one call that nothing interrupts, if it is compiled and that can be."""
+    compiled = program.compiled
+    if compiled is None or not compiled.whole or program.runs < thresholds.begin:
+        return False
+    if compiled.epoch != threads.state.epoch or watch.calls is not None:
+        return False
+    try:
+        if not compiled.run_whole(values):
+            return False
+    except DataError:
+        return False
+    _count(program)
+    return True
+
+
+def _count(program: Program) -> None:
     program.runs += 1
     counters.runs += 1
     counters.compiled_runs += 1
     counters.nodes_run += len(program.nodes)
-    return True
 
 
 def _take_back(trace: Trace, environment: Sequence[Any]) -> None:

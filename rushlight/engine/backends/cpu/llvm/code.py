@@ -35,33 +35,6 @@ def microseconds(calls: Sequence[KernelCall | PrimitiveCall]) -> float:
     return total
 
 
-def _caller(
-    address: int, context: int, brief: bool, kept: Any, pace: Pace | None
-) -> Callable[[int, int], int]:
-    """The function that calls ``main``; it keeps alive what the code uses. Other Python threads
-    wait for what is brief: getting the interpreter's lock back may take longer."""
-    function = (_keeping if brief else _releasing)(address)
-    lock = threads.lock
-
-    def run(table: int, numbers: int) -> int:
-        with lock:
-            return function(table, numbers, context)
-
-    def run_timed(table: int, numbers: int) -> int:
-        with lock:
-            start = perf_counter_ns()
-            result = function(table, numbers, context)
-            note(perf_counter_ns() - start)
-        return result
-
-    if pace is None:
-        made = run
-    else:
-        note, made = pace.note, run_timed
-    made.kept = kept  # type: ignore[attr-defined]
-    return made
-
-
 class NativeCode:
     """The code of one native segment of a plan.
 
@@ -77,7 +50,9 @@ class NativeCode:
         text: the module in LLVM's language, once compiled.
         numbers: what a module that serves programs of many shapes reads from its table.
         cached: whether the machine code came from disk.
-        run: ``run(address of the table, address of the numbers)``: 0, or which call failed.
+        main: the addresses of the loaded function and of its context.
+        brief: whether other Python threads wait while it runs: getting the interpreter's lock back
+            may take longer than the code does.
     """
 
     def __init__(
@@ -89,16 +64,41 @@ class NativeCode:
         self.epoch = threads.state.epoch
         self.text = ""
         self.cached = False
-        self.run: Callable[[int, int], int] = self._not_loaded
+        self.main = 0, 0
+        self.brief = False
+        self._function: Callable[[int, int, int], int] | None = None
+        self._pace: Pace | None = None
+        self._kept: Any = None
         self._context = Context()
         self._shared = Shared(WRITERS)
         self._placements: list[Any] = []
         self.numbers: tuple[tuple[str, str], ...] = ()
         self._code: bytes | None = None
 
-    @staticmethod
-    def _not_loaded(table: int, numbers: int) -> int:
-        raise RuntimeError("the code has not been loaded")
+    def run(self, table: int, numbers: int) -> int:
+        """Do the calls.
+
+        Args:
+            table, numbers: the addresses of the table of addresses and of the run-time numbers.
+
+        Returns:
+            0, or which call failed, counted from 1.
+        """
+        if self._function is None:
+            raise RuntimeError("the code has not been loaded")
+        return self.timed(self._function, table, numbers, self.main[1])
+
+    def timed(self, function: Callable[..., int], *arguments: Any) -> int:
+        """What ``function`` gives, which runs this code once."""
+        pace = self._pace
+        if pace is None:
+            with threads.lock:
+                return function(*arguments)
+        with threads.lock:
+            start = perf_counter_ns()
+            result = function(*arguments)
+            pace.note(perf_counter_ns() - start)
+        return result
 
     def write(self) -> str:
         """Write the module's text."""
@@ -150,11 +150,12 @@ class NativeCode:
         template.fill(loaded.table, self.numbers)
         table = self._context.table()
         self.place(addresses)
-        kept = loaded, table, self.calls
-        brief = microseconds(self.calls) < BRIEF
+        self.brief = microseconds(self.calls) < BRIEF
         teams = PARALLEL in self._context.needs and table[THREAD_LIMIT] > 1
-        pace = Pace(table, THREAD_LIMIT) if teams else None
-        self.run = _caller(loaded.address, ctypes.addressof(table), brief, kept, pace)
+        self._pace = Pace(table, THREAD_LIMIT) if teams else None
+        self._kept = loaded, table
+        self.main = loaded.address, ctypes.addressof(table)
+        self._function = (_keeping if self.brief else _releasing)(loaded.address)
 
     def place(self, addresses: Mapping[int, int]) -> None:
         """Tell oneDNN where the memories lie that do not move from call to call."""
