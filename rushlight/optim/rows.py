@@ -30,8 +30,8 @@ class Rows(list[Any]):
         stale: whether the state has got new tensors since.
     """
 
-    __slots__ = ("_count", "_items", "_keys", "_owns", "_sizes", "_step", "_updates", "mine",
-                 "stale", "state")  # fmt: skip
+    __slots__ = ("_count", "_have", "_items", "_keys", "_owns", "_sizes", "_step", "_updates",
+                 "mine", "stale", "state")  # fmt: skip
 
     def __init__(self, params: Iterable[Any], state: Any) -> None:
         super().__init__(params)
@@ -43,6 +43,7 @@ class Rows(list[Any]):
         self._sizes = list(map(len, self.mine))
         self._items = list(chain.from_iterable(map(dict.values, self.mine)))
         self._updates: dict[Any, GroupUpdate] = {}
+        self._have: dict[str, bool] = {}
         self._step: Any = None
         self._count = 0
         self.stale = False
@@ -64,7 +65,13 @@ class Rows(list[Any]):
 
     def all_have(self, name: str) -> bool:
         """Whether every parameter has a state tensor of this name."""
-        return bool(self.mine) and None not in [own.get(name) for own in self.mine]
+        if self.stale:
+            return bool(self.mine) and None not in [own.get(name) for own in self.mine]
+        known = self._have.get(name)
+        if known is None:
+            known = bool(self.mine) and None not in [own.get(name) for own in self.mine]
+            self._have[name] = known
+        return known
 
     def next_count(self) -> int | None:
         """Count one step if all parameters are at the same one, known from the last time."""

@@ -292,7 +292,7 @@ def _saved(node: Any) -> list[Value | None]:
 def _keep(node: Any, values: list[Value | None]) -> None:
     """Have a node save other values."""
     if isinstance(node, GradNode):
-        node.saved = values
+        node.saved, node.place = values, -1  # no longer told by its place
         return
     node._saved = [
         None if kept is None else (value, kept[1])

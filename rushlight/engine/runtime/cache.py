@@ -128,6 +128,10 @@ class _Numbers(list[Any]):
         return self.base + list.__len__(self)
 
 
+#: Far enough apart for the places of any trace between them.
+next_origin = count(0, 1 << 24).__next__
+
+
 class Trace:
     """What one thread has recorded since its last flush.
 
@@ -141,22 +145,25 @@ class Trace:
         inference: whether inference mode is on.
         locations: the lines of operations that may fail when they run, by their first output.
         writes: what was written to in place, with the value it had before.
+        origin: what a place in it begins with, so that no two places of any traces are the same.
         copies: values of other threads, by ``id``, each with the copy that was entered for it.
     """
 
     __slots__ = (
-        "copies", "grad", "inference", "limit", "locations", "pinned", "slot", "state", "values",
-        "writes",
+        "copies", "grad", "inference", "limit", "locations", "origin", "pinned", "slot", "state",
+        "values", "writes",
     )  # fmt: skip
 
     def __init__(self, slot: Slot, grad: bool, inference: bool) -> None:
         self.slot = slot
         self.values: list[Any] = []
+        self.origin = next_origin()
         self.limit = -1 if config.eager else config.trace_limit
         if slot.base:
             self.values = numbers = _Numbers()
             numbers.base = slot.base
             self.limit += slot.base
+            self.origin -= slot.base
         self.state = slot.root
         self.pinned = 0
         self.grad = grad

@@ -94,12 +94,13 @@ class GradNode:
 
     ``edges`` lead to the nodes of the inputs; ``saved`` are the values the formulas need, or
     ``None`` once the graph has been freed. Values are immutable, so no later in-place write can
-    spoil a gradient.
+    spoil a gradient. ``place`` is where the first output stands, counted over all traces
+    (``Trace.origin``), -1 where that does not tell what was saved.
     """
 
     __slots__ = (
-        "__weakref__", "_metadata", "edges", "hooks", "plan", "post_hooks", "saved", "sequence",
-        "spec",
+        "__weakref__", "_metadata", "edges", "hooks", "place", "plan", "post_hooks", "saved",
+        "sequence", "spec",
     )  # fmt: skip
 
     is_leaf_node = False
@@ -112,6 +113,7 @@ class GradNode:
         self.plan = plan
         self.edges = edges
         self.saved: list[Value | None] | None = saved
+        self.place = -1
         self.sequence = next_sequence()
         self.hooks: Any = None  # output number -> functions, run on the gradient that arrives
         self.post_hooks: Any = None
@@ -259,13 +261,16 @@ def plan_for(op: Op, needs: tuple[bool, ...]) -> Plan:
     return plan
 
 
-def grow(spec: Spec, plan: Plan, edges: tuple[Any, ...], saved: list[Any]) -> Any:
+def grow(
+    spec: Spec, plan: Plan, edges: tuple[Any, ...], saved: list[Any], place: int = -1
+) -> Any:
     """The node of an operation; calling its class takes twice as long."""
     node: Any = object.__new__(spec.node_class or node_class(spec))
     node.spec = spec
     node.plan = plan
     node.edges = edges
     node.saved = saved
+    node.place = place
     node.sequence = next_sequence()
     node.hooks = node.post_hooks = node._metadata = None
     return node

@@ -12,7 +12,8 @@ from rushlight.engine.ir.graph import RULE_METAS, SHARED, Meta, Value
 from rushlight.engine.ir.op import Spec
 from rushlight.engine.ir.program import Program
 from rushlight.engine.ops.group import GroupPlan, RowRule, foreach
-from rushlight.engine.runtime.cache import ForeignValueError, Slot, Trace, here, slots
+from rushlight.engine.runtime.cache import ForeignValueError, Slot, State, Trace, here, slots
+from rushlight.engine.trace.appending import append, rows_of
 from rushlight.engine.trace.group_rules import outputs_of, resized
 from rushlight.engine.trace.recorder import record_values, wrap
 
@@ -163,8 +164,9 @@ class _Column:
 
     def values(self) -> list[Value] | None:
         """The newest values, ``None`` if a tensor has got another storage or only some have one."""
-        if not all(map(is_, self.storages, [tensor._alias for tensor in self.tensors])):
-            return None
+        for storage, tensor in zip(self.storages, self.tensors, strict=True):
+            if tensor._alias is not storage:
+                return None
         if self.alone:
             return [tensor._value for tensor in self.tensors]
         if None in self.storages:
@@ -183,6 +185,42 @@ class _Column:
             storage.version = tensor._seen = storage.version + 1
 
 
+class _Recording:
+    """What recording a step did, begun in one state with the values at these places.
+
+    Attributes:
+        state: the state before.
+        positions: where the inputs stood, -1 for those that were not in the trace yet.
+        writes: what was written to, for ``Trace.writes``.
+    """
+
+    __slots__ = ("_end", "_entering", "_outs", "_rows", "positions", "state", "writes")
+
+    def __init__(
+        self, state: State, positions: list[int], end: State,
+        writes: list[tuple[Any, int, Any]], outs: tuple[Meta, ...],
+    ) -> None:  # fmt: skip
+        self.state = state
+        self.positions = positions
+        self.writes = writes
+        self._end = end
+        self._outs = outs
+        self._entering = [i for i, position in enumerate(positions) if position < 0]
+        self._rows = rows_of([(id(meta), id(None)) for meta in outs])
+
+    def again(self, trace: Trace, values: list[Value]) -> None:
+        """Do the same once more, with values that stand at the same places."""
+        listed = trace.values
+        number = len(listed)
+        for index in self._entering:
+            value = values[index]
+            value.pos = number
+            number += 1
+            listed.append(value)
+        append(listed, self._outs, self._rows, number)
+        trace.state = self._end
+
+
 class GroupUpdate:
     """A rule that is applied to the same tensors at every step: looks up nothing a second time.
 
@@ -193,7 +231,7 @@ class GroupUpdate:
         columns: the parameters, and every state the rule takes.
     """
 
-    __slots__ = ("columns", "flags", "metas", "names", "rule", "spec")
+    __slots__ = ("_last", "columns", "flags", "metas", "names", "rule", "spec")
 
     def __init__(self, rule: Callable[..., Any], columns: Sequence[Sequence[Any]]) -> None:
         self.rule = rule
@@ -202,6 +240,7 @@ class GroupUpdate:
         self.flags: Any = None
         self.metas: list[Meta] = []
         self.spec: Spec | None = None
+        self._last: _Recording | None = None
 
     def record(
         self, gradients: Sequence[Any], scalars: Mapping[str, Any], flags: Mapping[str, Any]
@@ -223,24 +262,45 @@ class GroupUpdate:
         if metas != self.metas or flags != self.flags or (*scalars,) != self.names:
             if not self._look_up(metas, scalars, flags):
                 return False
-        places = _record(trace, self.spec, values)  # type: ignore[arg-type]
-        if places is None:
-            return False
-        width, first = len(before), len(scalars)
+        positions = [value.pos for value in values]
+        last = self._last
+        if last is None or last.state is not trace.state or last.positions != positions:
+            last = self._record(trace, values, positions)
+            if last is None:
+                return False
+        else:
+            last.again(trace, values)
+        width = len(before)
         made = trace.values[-width * len(given) :]
         if trace.writes is None:
             trace.writes = []
+        trace.writes += last.writes
         for k, column in enumerate(self.columns):
-            start = first if k == 0 else first + k + 1
-            trace.writes.extend(zip(column.references, places[start :: width + 1], repeat(None)))
             column.assign(made[k::width])
         return True
+
+    def _record(
+        self, trace: Trace, values: list[Value], positions: list[int]
+    ) -> _Recording | None:
+        """Record one step the long way; what is needed to do the same again."""
+        assert self.spec is not None
+        state = trace.state
+        places = _record(trace, self.spec, values)
+        if places is None:
+            return None
+        width, first = len(self.columns), len(self.names)
+        writes: list[tuple[Any, int, Any]] = []
+        for k, column in enumerate(self.columns):
+            start = first if k == 0 else first + k + 1
+            writes.extend(zip(column.references, places[start :: width + 1], repeat(None)))
+        self._last = made = _Recording(state, positions, trace.state, writes, self.spec.outs)
+        return made
 
     def _look_up(
         self, metas: list[Meta], scalars: Mapping[str, Any], flags: Mapping[str, Any]
     ) -> bool:
         """Find the node for these metas; whether its results may be handed out as they are."""
-        self.spec, self.metas = None, []
+        self.spec, self.metas, self._last = None, [], None
         if not all(column.regular for column in self.columns):
             return False
         count, width = len(scalars), len(self.columns) + 1
@@ -270,13 +330,7 @@ def _record(trace: Trace, spec: Spec, values: list[Value]) -> list[int] | None:
                     number += 1
                     listed.append(value)
             positions = [value.pos for value in values]
-        made: list[Any] = list(map(new, repeat(Value, len(spec.outs))))
-        for value, meta in zip(made, spec.outs, strict=True):
-            value.meta = meta
-            value.pos = number
-            value.buffer = None
-            number += 1
-        listed += made
+        append(listed, spec.outs, None, number)
         trace.state = trace.state[spec, *positions]
     except ForeignValueError:
         trace.trim()

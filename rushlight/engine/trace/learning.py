@@ -146,8 +146,12 @@ class Learner:
                 if edge is not None
             ]
             places = [self._place(value) for value in saved]
-            memo.visits.append((node.plan, node.spec, places, edges))
-        memo.kept = frozenset(i for i, node in enumerate(inner) if node.saved is not None)
+            there = node.place - self.trace.origin
+            if not 0 <= there < self.start - self.trace.slot.base or -1 in places:
+                there = -1  # from another trace
+            memo.visits.append((there, node.plan, node.spec, places, edges))
+        memo.freed = [i for i, node in enumerate(inner) if node.saved is None]
+        memo.rows = None
         self.leaves = leaves
         return True
 
@@ -180,7 +184,7 @@ class Learner:
                 return False
             produced.update(range(state.first, state.first + len(state.key[0].outs)))
             state = state.parent
-        memo.entries, memo.entered = [], {}
+        memo.entries, memo.numbers, memo.entered = [], [], {}
         base = self.trace.slot.base
         for position in range(self.start, len(self.trace.values)):
             value = self.trace.values[position - base]
@@ -192,7 +196,8 @@ class Learner:
                     number = value.buffer
                 else:
                     return False  # a tensor that a formula has made
-            memo.entries.append((value.meta, number))
+            memo.entries.append(value.meta)
+            memo.numbers.append(number)
         return True
 
     def _put_gradients(self, memo: Memo) -> bool:

@@ -102,7 +102,7 @@ def unary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
                 saved: list[Any] = [value] if plan.inputs else []
                 for i in plan.outputs:
                     saved.append(trace.values[number - trace.slot.base + i])
-                tensor._edge = (grow(spec, plan, (edge,), saved), 0)
+                tensor._edge = (grow(spec, plan, (edge,), saved, trace.origin + number), 0)
         if number > trace.limit:
             overflow()
         return tensor
@@ -184,7 +184,8 @@ def binary(
                     saved.append(second if i else first)
                 for i in plan.outputs:
                     saved.append(trace.values[number - trace.slot.base + i])
-                tensor._edge = (grow(spec, plan, (first_edge, second_edge), saved), 0)
+                edges = (first_edge, second_edge)
+                tensor._edge = (grow(spec, plan, edges, saved, trace.origin + number), 0)
         if number > trace.limit:
             overflow()
         return tensor
@@ -274,7 +275,7 @@ def ternary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any, Any, Any], An
                 for i in plan.outputs:
                     saved.append(trace.values[number - trace.slot.base + i])
                 edges = (first_edge, second_edge, third_edge)
-                tensor._edge = (grow(spec, plan, edges, saved), 0)
+                tensor._edge = (grow(spec, plan, edges, saved, trace.origin + number), 0)
         if number > trace.limit:
             overflow()
         return tensor

@@ -230,7 +230,7 @@ def _track(
     saved = [values[i] for i in plan.inputs]
     for i in plan.outputs:
         saved.append(made[i])
-    return grow(spec, plan, edges, saved)
+    return grow(spec, plan, edges, saved, here.trace.origin + made[0].pos)
 
 
 def wrap(value: Value, edge: Any = None) -> Any:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any
 from weakref import ref
 
 from rushlight.engine.core.errors import user_location
 from rushlight.engine.ir.graph import Meta, Value
 from rushlight.engine.runtime.cache import State, Trace, here
+from rushlight.engine.trace.appending import append, rows_of
 from rushlight.engine.trace.differentiate import anomaly
 from rushlight.engine.trace.recorder import enter, mode, overflow
 
@@ -33,11 +33,12 @@ PER_STATE = 16
 #: States with memos; the oldest loses its own when there are more.
 MAX_STATES = 2000
 
-# A node of the graph, as it was when the pass came by: its plan and spec, which tell its class too;
-# places in the trace of what it saved (-1: from outside, `None`: it saved nothing there); which of
-# its edges leads to which visit, with the number of the output there. An edge that leads nowhere
-# is not listed: the plan says where these are.
-Visit = tuple[Any, Any, list[int | None], list[tuple[int, int, int]]]
+# A node of the graph, as it was when the pass came by: where it stands in this trace (then the
+# trace's state tells its spec and what it saved), or -1; its plan and spec, which tell its class
+# too; places in the trace of what it saved (-1: from outside, `None`: it saved nothing there);
+# which of its edges leads to which visit, with the number of the output there. An edge that leads
+# nowhere is not listed: the plan says where these are.
+Visit = tuple[int, Any, Any, list[int | None], list[tuple[int, int, int]]]
 
 
 class Memo:
@@ -52,17 +53,19 @@ class Memo:
         metas: what is known of the leaves.
         outside: visit and slot of every saved value from outside the trace, and its number.
         distinct: how many different ones these are.
-        entries: meta of everything that was appended, with the number for a Python number.
+        entries: metas of everything that was appended.
+        numbers: the Python numbers among it, else ``None``.
         entered: which entries are values from outside, and their numbers.
         end: the state reached.
         gradients: for every leaf the place of its gradient in the trace, -1 if it got none.
         locations: operations that may fail when they run.
-        kept: visits at which what was saved has been kept though the graph was not.
+        freed: visits at which what was saved is forgotten if the graph is not kept.
+        rows: the entries as generated code takes them, once it has.
     """
 
     __slots__ = (
-        "count", "distinct", "end", "entered", "entries", "gradients", "kept", "locations",
-        "metas", "output", "outside", "retain", "start", "visits",
+        "count", "distinct", "end", "entered", "entries", "freed", "gradients", "locations",
+        "metas", "numbers", "output", "outside", "retain", "rows", "start", "visits",
     )  # fmt: skip
 
     retain: bool
@@ -73,12 +76,14 @@ class Memo:
     metas: list[Meta]
     outside: list[tuple[int, int, int]]
     distinct: int
-    entries: list[tuple[Meta, Any]]
+    entries: list[Meta]
+    numbers: list[Any]
     entered: dict[int, int]
     end: State
     gradients: list[int]
     locations: list[int]
-    kept: frozenset[int]
+    freed: list[int]
+    rows: Any
 
 
 class Passes:
@@ -150,18 +155,25 @@ def _nodes(memo: Memo, tensor: Any) -> list[Any] | None:
     nodes: list[Any] = [None] * memo.count
     nodes[0] = root
     last = root.sequence + 1
+    origin = here.trace.origin
     try:
-        for node, (plan, spec, saved, edges) in zip(nodes, memo.visits, strict=False):
+        for node, (there, plan, spec, saved, edges) in zip(nodes, memo.visits, strict=False):
             # passes visit later nodes first; the order also tells the nodes apart
             sequence = node.sequence
             if (
                 sequence >= last
                 or node.plan is not plan
-                or node.spec is not spec
                 or node.hooks
                 or node.post_hooks
-                or [None if value is None else value.pos for value in node.saved] != saved
+                or node.saved is None
             ):
+                return None
+            if there >= 0:
+                if node.place - origin != there:
+                    return None
+            elif node.spec is not spec or saved != [
+                None if value is None else value.pos for value in node.saved
+            ]:
                 return None
             last = sequence
             every = node.edges
@@ -216,21 +228,13 @@ def _append(
 ) -> None:
     """Append what the memo lists, and hand out the gradients."""
     listed = trace.values
-    position = memo.start
-    made: list[Any] = list(map(new, repeat(Value, len(memo.entries))))
-    for value, (meta, number) in zip(made, memo.entries, strict=True):
-        value.meta = meta
-        value.pos = position
-        value.buffer = number
-        position += 1
     if memo.entered:
-        for index, value in enumerate(made):
-            if index in memo.entered:
-                enter(trace, outside[memo.entered[index]])
-            else:
-                listed.append(value)
+        _append_with_outside(memo, trace, outside)
     else:
-        listed += made
+        if memo.rows is None:
+            memo.rows = rows_of(zip(map(id, memo.entries), map(id, memo.numbers), strict=True))
+        append(listed, memo.entries, memo.rows, memo.start, memo.numbers)
+    position = memo.start + len(memo.entries)
     trace.state = memo.end
     base, plain = trace.slot.base, mode.tensor
     for leaf, place in zip(leaves, memo.gradients, strict=True):
@@ -243,8 +247,17 @@ def _append(
         found: Any = user_location()
         trace.locations.update(dict.fromkeys(memo.locations, found))
     if not memo.retain:
-        for index, node in enumerate(nodes[: len(memo.visits)]):
-            if index not in memo.kept:
-                node.saved = None
+        for index in memo.freed:
+            nodes[index].saved = None
     if position > trace.limit:
         overflow()
+
+
+def _append_with_outside(memo: Memo, trace: Trace, outside: Sequence[Value]) -> None:
+    made: list[Any] = []
+    append(made, memo.entries, None, memo.start, memo.numbers)
+    for index, value in enumerate(made):
+        if index in memo.entered:
+            enter(trace, outside[memo.entered[index]])
+        else:
+            trace.values.append(value)
