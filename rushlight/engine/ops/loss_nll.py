@@ -9,6 +9,7 @@ import numpy as np
 
 from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, float32, int64, uint8
 from rushlight.engine.core.shape import Shape
+from rushlight.engine.ir.checked import checked
 from rushlight.engine.ir.graph import Meta, make_meta
 from rushlight.engine.ir.op import GATHER, OTHER, Op, Spec
 from rushlight.engine.ir.scalar import Expr, cast, where
@@ -262,7 +263,11 @@ def _nll_check(spec: Spec, reduction: str, ignore: int) -> Callable[[Array], Non
     assert source is not None
     classes = source.shape[1 if source.ndim > 1 else 0]
 
-    return lambda target: check_targets(target, classes, ignore)
+    def check(target: Array) -> None:
+        if not checked.has(target, (classes, ignore)):
+            check_targets(target, classes, ignore)
+
+    return check
 
 
 def _nll_grad_element(

@@ -20,9 +20,11 @@ from rushlight.engine.backends.cpu import (
     threads,
 )
 from rushlight.engine.core import log
+from rushlight.engine.core.config import config
 from rushlight.engine.core.watch import watch
 from rushlight.engine.interpreter import Failed, prepare, run
 from rushlight.engine.ir.buffers import settle
+from rushlight.engine.ir.checked import checked
 from rushlight.engine.ir.graph import TensorBase, Value, forget_metas
 from rushlight.engine.ir.program import Program
 from rushlight.engine.runtime import misses
@@ -40,6 +42,9 @@ from rushlight.engine.runtime.compiling import consider, thresholds
 
 #: Metas kept before the table of metas starts anew.
 MAX_METAS = 100_000
+
+#: Flushes between two looks at the sizes of the tables.
+HOUSEKEEPING = 16
 
 
 def _measure_unheld() -> int:
@@ -123,16 +128,19 @@ def flush(reason: str = "") -> None:
             else:
                 trace.close()
         except BaseException as raised:
+            checked.known.clear()
             _break_off(trace, raised, begun or _is_done(program, trace.values))
             raise
         if ended is not None:
             ended()
+    checked.known.clear()
     counters.flushes += 1
-    forget_states()
-    forget_metas(MAX_METAS)
+    if not counters.flushes % HOUSEKEEPING:
+        forget_states()
+        forget_metas(MAX_METAS)
     if misses.fresh:
         misses.look()
-    if log.enabled("flush"):
+    if config.log:
         log.write("flush", f"{reason}: {len(program.nodes)} operations, {len(program.keep)} kept")
     if error is not None:
         raise error
@@ -155,6 +163,7 @@ def run_again(program: Program, values: list[Value]) -> BaseException | None:
     """
     if not program.nodes:
         return None
+    checked.known.clear()
     with turn.lock:
         ended = None if watch.flush is None else watch.flush(None, program, "torch.compile")
         if _run_whole(program, values):

@@ -201,8 +201,10 @@ class CrossEntropyLoss(_WeightedLoss):
 
     def forward(self, input: Any, target: Any) -> Any:
         """Scores (N, C, *) and classes (N, *), or probabilities of the input's shape."""
+        buffers = self._buffers
+        weight = buffers["weight"] if "weight" in buffers else self.weight  # noqa: SIM401
         return F.cross_entropy(
-            input, target, weight=self.weight, ignore_index=self.ignore_index,
+            input, target, weight=weight, ignore_index=self.ignore_index,
             reduction=self.reduction, label_smoothing=self.label_smoothing,
         )  # fmt: skip
 
