@@ -1,5 +1,8 @@
 """rushlight: PyTorch's programming model, recorded and compiled. ``import rushlight as torch``."""
 
+from rushlight._loading import pause as _pause  # first of all
+
+# isort: split
 from importlib import import_module as _import_module
 from math import e as e, inf as inf, nan as nan, pi as pi
 
@@ -127,3 +130,6 @@ def __getattr__(name: str) -> object:
     if name in _LAZY_FUNCTIONS:
         return getattr(_import_module(f"rushlight.{_LAZY_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'torch' has no attribute '{name}'")
+
+
+_pause.end()

@@ -12,7 +12,6 @@ import io
 import os
 import pickle
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -125,6 +124,8 @@ def written_atomically(path: Any) -> Iterator[Any]:
         with open(goal, "wb") as device:  # a pipe, say: nothing there could be kept whole
             yield device
         return
+    import tempfile  # with random, 3 ms that only saving needs
+
     handle, beside = tempfile.mkstemp(prefix=".saving-", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:

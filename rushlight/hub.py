@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import re
@@ -16,6 +15,7 @@ from urllib.request import Request, urlopen
 
 from rushlight._serialization import load as _load_file, written_atomically
 from rushlight.engine.core.config import torch_home
+from rushlight.engine.core.digest import sha256
 
 READ_DATA_CHUNK = 128 * 1024
 HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
@@ -96,7 +96,7 @@ def _receive(response: Any, file: IO[bytes], progress: bool) -> str:
 
     length = response.headers.get("Content-Length")
     total = int(length) if length is not None else None
-    digest, done = hashlib.sha256(), 0
+    digest, done = sha256(), 0
     options: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
     with tqdm(total=total, disable=not progress, **options) as bar:
         while chunk := response.read(READ_DATA_CHUNK):

@@ -9,10 +9,10 @@ Note: why a checkpoint knows of programs
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from rushlight.engine.compiler import choices
+from rushlight.engine.core.digest import sha256
 from rushlight.engine.ir.program import Program
 from rushlight.engine.runtime import compiling, misses
 from rushlight.engine.runtime.cache import counters
@@ -39,7 +39,7 @@ def digest(program: Program) -> str:
         if len(_digests) >= _KEPT:
             _digests.clear()
         text = f"{program}\nheld {program.held}\nowned {sorted(program.owned)}"
-        known = _digests[id(program)] = program, hashlib.sha256(text.encode()).hexdigest()
+        known = _digests[id(program)] = program, sha256(text.encode()).hexdigest()
     return known[1]
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import importlib.metadata
 import sys
 from collections.abc import Iterator
 from ctypes import POINTER, c_char, c_char_p, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
@@ -239,6 +238,8 @@ def candidates() -> Iterator[str]:
     beside = Path(sys.prefix, "lib", FILE_NAME)
     if beside.exists():  # where pip puts it; asking for the packages' files takes 2 ms more
         yield str(beside)
+    import importlib.metadata  # with email and csv, 10 ms that are seldom needed
+
     for name in DISTRIBUTIONS:
         try:
             files = importlib.metadata.files(name) or []

@@ -9,7 +9,6 @@ so any number of processes may read and write. Whatever the disk refuses only co
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -19,10 +18,11 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from rushlight.engine.core import digest
 from rushlight.engine.core.config import config
 
 _MARK: Final = b"rushlight code 1\n"
-_HEAD: Final = len(_MARK) + hashlib.sha256().digest_size
+_HEAD: Final = len(_MARK) + digest.SIZE
 _ENDING: Final = ".code"
 _UNFINISHED: Final = ".part"
 
@@ -59,7 +59,7 @@ def key(*parts: str) -> str:
     >>> key("text", "processor") == key("text", "processor") != key("textp", "rocessor")
     True
     """
-    total = hashlib.sha256()
+    total = digest.sha256()
     for part in parts:
         data = part.encode()
         total.update(len(data).to_bytes(8, "little"))
@@ -68,7 +68,7 @@ def key(*parts: str) -> str:
 
 
 def _seal(name: str, content: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + content).digest()
+    return digest.sha256(name.encode() + content).digest()
 
 
 class Store:

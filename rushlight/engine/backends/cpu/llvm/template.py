@@ -8,11 +8,12 @@ begins, so that all further shapes need no compilation, only their table.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import re
 import threading
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
+
+from rushlight.engine.core.digest import sha256
 
 #: The table of numbers, a global of the module; 8 bytes for each.
 TABLE: Final = "rushlight_numbers"
@@ -77,7 +78,7 @@ class Templates:
         """
         parts = _NUMBER.split(text)
         skeleton, numbers = parts[0::2], parts[1::2]
-        key = hashlib.sha256("\0".join(skeleton).encode()).digest()
+        key = sha256("\0".join(skeleton).encode()).digest()
         with self._lock:
             family = self._families.get(key)
             if family is None:
