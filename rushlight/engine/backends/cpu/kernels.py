@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.backends.cpu import onednn
+from rushlight.engine.backends.cpu import heap, onednn
 from rushlight.engine.backends.cpu.kernels_columns import as_product
 from rushlight.engine.backends.cpu.onednn_convolution import (
     BACKWARD_DATA,
@@ -18,6 +18,11 @@ from rushlight.engine.backends.cpu.onednn_convolution import (
     prepare_convolution_backward_data,
     prepare_convolution_backward_weights,
 )
+from rushlight.engine.backends.cpu.onednn_elementwise import (
+    prepare_elementwise,
+    prepare_elementwise_backward,
+)
+from rushlight.engine.backends.cpu.onednn_normalization import prepare_layer_norm, prepare_softmax
 from rushlight.engine.backends.cpu.onednn_pooling import prepare_max_pool
 from rushlight.engine.core.dtype import float32
 from rushlight.engine.core.shape import Shape
@@ -126,6 +131,86 @@ def max_pool(
 
     return _or_numpy(prepare)
 
+
+#: From so many elements on, a function of every element is worth a primitive of its own, which
+#: takes 0.3 ms to make. 524,288 elements of gelu took NumPy 1650 µs, oneDNN 70 µs.
+_WORTHWHILE = 16_384
+
+
+def _alike(spec: Spec) -> bool:
+    """Whether all inputs are contiguous float32 arrays of the result's shape, and large."""
+    shape = spec.out.shape
+    return (
+        _usable(spec)
+        and spec.out.numel >= _WORTHWHILE
+        and all(m is not None and m.contiguous and m.shape == shape for m in spec.inputs)
+        and all(m is not None and m.dtype is float32 for m in spec.inputs)
+    )
+
+
+_GELU = {"none": "gelu", "tanh": "gelu_tanh"}
+
+
+@register_kernel("gelu")
+def gelu(spec: Spec, approximate: str) -> Kernel | None:
+    """The Gaussian error linear unit."""
+    if not _alike(spec):
+        return None
+    name = _GELU[approximate]
+    return _or_numpy(lambda: prepare_elementwise(name, tuple(spec.out.shape), _SINGLE))
+
+
+@register_kernel("gelu_backward")
+def gelu_backward(spec: Spec, approximate: str) -> Kernel | None:
+    """The gradient of the Gaussian error linear unit."""
+    if not _alike(spec):
+        return None
+    name = _GELU[approximate]
+    return _or_numpy(lambda: prepare_elementwise_backward(name, tuple(spec.out.shape), _SINGLE))
+
+
+@register_kernel("softmax_", "log_softmax_")
+def softmax(spec: Spec, dim: int, dtype: object) -> Kernel | None:
+    """Softmax and its logarithm along the last axis."""
+    if not _alike(spec) or dim not in (-1, spec.out.ndim - 1):
+        return None
+    log = spec.op.name == "log_softmax_"
+    shape = (-1, spec.out.shape[-1])
+    rows = (spec.out.numel // shape[1], shape[1])
+
+    def prepare() -> Kernel:
+        along = prepare_softmax(rows, 1, log, _SINGLE)
+        return lambda x: along(x.reshape(shape)).reshape(x.shape)
+
+    return _or_numpy(prepare)
+
+
+@register_kernel("native_layer_norm")
+def layer_norm(spec: Spec, grouped: Shape, axes: Shape, affine: Shape, eps: float) -> Kernel | None:
+    """Layer normalisation over the last axes."""
+    x, weight, bias = spec.inputs
+    if not _usable(spec) or x is None or not x.contiguous or x.numel < _WORTHWHILE:
+        return None
+    if any(m is not None and m.dtype is not float32 for m in spec.inputs):
+        return None
+    made = tuple(spec.outs[1].shape)
+
+    def prepare() -> Kernel:
+        normalize = prepare_layer_norm(
+            tuple(x.shape), len(axes), weight is not None, bias is not None, eps, _SINGLE
+        )
+
+        def call(*arrays: np.ndarray | None) -> tuple[np.ndarray, ...]:
+            y, mean, var = normalize(*arrays)
+            rstd = 1 / np.sqrt(var + np.float32(eps))
+            return y, *(statistic.reshape(made) for statistic in (mean, rstd, var))
+
+        return call
+
+    return _or_numpy(prepare)
+
+
+heap.keep_freed()
 
 # Found and loaded while rushlight is imported (4 ms), not in the middle of the first step.
 onednn.available()

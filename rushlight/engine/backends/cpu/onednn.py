@@ -154,6 +154,12 @@ _SIGNATURES: dict[str, list[Any]] = {
     "layer_normalization_forward_primitive_desc_create": (
         [_OUT, c_void_p, c_int, *[c_void_p] * 3, c_float, c_uint, c_void_p]
     ),
+    "eltwise_forward_primitive_desc_create": (
+        [_OUT, c_void_p, c_int, c_int, c_void_p, c_void_p, c_float, c_float, c_void_p]
+    ),
+    "eltwise_backward_primitive_desc_create": (
+        [_OUT, c_void_p, c_int, *[c_void_p] * 3, c_float, c_float, c_void_p, c_void_p]
+    ),
     "softmax_forward_primitive_desc_create": (
         [_OUT, c_void_p, c_int, c_int, c_void_p, c_void_p, c_int, c_void_p]
     ),

@@ -266,7 +266,7 @@ def thread_count(count: int) -> Iterator[None]:
         library.set_threads(before)
 
 
-#: The elementwise functions that can follow a result: oneDNN's number, and its two parameters.
+#: The elementwise functions, which can follow a result: oneDNN's number, and its two parameters.
 FUNCTIONS: dict[str, tuple[int, float, float]] = {
     "relu": (onednn.RELU, 0.0, 0.0),
     "tanh": (onednn.TANH, 0.0, 0.0),
