@@ -38,6 +38,9 @@ from rushlight.engine.trace.views import check_inplace, fits, make_view, write, 
 
 Item = int | tuple[int, int, int] | None
 
+#: An axis of a shape without the detour through ``Size``, which makes a Size of a slice.
+length = tuple.__getitem__
+
 class Parsed:
     """An index in its two parts: the items of the view, and index tensors by axis of that view."""
 
@@ -174,7 +177,7 @@ def _number(index: int, meta: Meta, axis: int) -> int:
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
             "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
         )
-    size = meta.shape[axis]
+    size = length(meta.shape, axis)
     if not -size <= index < size:
         raise IndexError(
             f"index {index} is out of bounds for dimension {axis} with size {size}"

@@ -25,11 +25,13 @@ backend_kernels: Final[dict[str, list[KernelFactory]]] = {}
 class Spec:
     """An operator for given input metas and attributes: its results' metas and its kernel.
 
-    Equal specs are the same object, so that a recorded operation is compared by identity.
+    Equal specs are the same object, so that a recorded operation is compared by identity; but for
+    those that are ``passing``: of a view of computed memory, which no program contains.
     """
 
     __slots__ = (
         "_into", "_kernel", "attrs", "compute", "inputs", "node_class", "op", "out", "outs",
+        "passing",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +45,7 @@ class Spec:
         self._kernel: Kernel | None = None
         self._into: Kernel | None = None
         self.node_class: Any = None  # of the autograd nodes, set by engine.trace
+        self.passing = False
 
     @property
     def kernel(self) -> Kernel:
@@ -242,6 +245,25 @@ class Op(Record):
         self.specs[inputs, attrs] = spec
         return spec
 
+    def pass_by(self, inputs: tuple[Meta | None, ...], attrs: tuple[Any, ...]) -> Spec:
+        """As ``specialize``, but not remembered where there are many already.
+
+        A data set that is indexed sample by sample has a view for every sample.
+        """
+        if len(self.specs) < FEW_SPECS:
+            return self.specialize(inputs, attrs)
+        spec = Spec(self, inputs, attrs, self.infer(*inputs, *attrs))
+        spec.passing = True
+        return spec
+
+    def settle(self, spec: Spec) -> Spec:
+        """The one spec that is equal to a passing one, from now on remembered."""
+        if len(self.specs) > MAX_SPECS:
+            self.specs.clear()
+        found = self.specs.setdefault((spec.inputs, spec.attrs), spec)
+        found.passing = False
+        return found
+
     def pack(self, attrs: dict[str, Any]) -> tuple[Any, ...]:
         """Attributes given by name as the tuple that stands in the key."""
         if len(attrs) < len(self.attr_names):
@@ -273,6 +295,9 @@ class Op(Record):
 
 #: Specs kept per operator before its table starts anew (shapes that keep changing).
 MAX_SPECS = 4096
+
+#: Specs of a view operator from which on views of computed memory are not remembered.
+FEW_SPECS = 512
 
 
 class Composite(Record):

@@ -20,7 +20,7 @@ from rushlight.engine.core.shape import (
 )
 from rushlight.engine.ir.buffers import copy_strided, settle, window
 from rushlight.engine.ir.graph import Meta, strided_meta
-from rushlight.engine.ir.op import OTHER, POINTWISE, VIEW, Op, Spec
+from rushlight.engine.ir.op import MAX_SPECS, OTHER, POINTWISE, VIEW, Op, Spec
 from rushlight.engine.ops.bodies import converted, number
 from rushlight.engine.ops.places import overlaps
 from rushlight.engine.ops.view_elements import (
@@ -218,15 +218,24 @@ def embed(g: Any, op: Op, whole: Meta, *attrs: Any) -> Any:
 def _select_infer(input: Meta, dim: int, index: int) -> Meta:
     if input.ndim == 0:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    size = input.shape[dim]
+    size = tuple.__getitem__(input.shape, dim)
     if not -size <= index < size:
         raise IndexError(
             f"select(): index {index} out of range for tensor of size {list(input.shape)} "
             f"at dimension {dim}"
         )
-    shape, strides = list(input.shape), list(input.strides)
-    del shape[dim], strides[dim]
-    return _layout(input, tuple(shape), tuple(strides))
+    found = _rows.get((input, dim))
+    if found is None:
+        shape, strides = list(input.shape), list(input.strides)
+        del shape[dim], strides[dim]
+        if len(_rows) > MAX_SPECS:
+            _rows.clear()
+        found = _rows[input, dim] = _layout(input, tuple(shape), tuple(strides))
+    return found
+
+
+#: What is left of a layout without an axis: the same for every index.
+_rows: dict[tuple[Meta, int], Meta] = {}
 
 
 def _select_kernel(spec: Spec, dim: int, index: int) -> Callable[[Array], Array]:

@@ -43,9 +43,6 @@ from rushlight.engine.runtime.compiling import consider, thresholds
 #: Metas kept before the table of metas starts anew.
 MAX_METAS = 100_000
 
-#: Flushes between two looks at the sizes of the tables.
-HOUSEKEEPING = 16
-
 
 def _measure_unheld() -> int:
     """The reference count, as ``map(getrefcount, ...)`` sees it, of a value only a list holds."""
@@ -135,9 +132,8 @@ def flush(reason: str = "") -> None:
             ended()
     checked.known.clear()
     counters.flushes += 1
-    if not counters.flushes % HOUSEKEEPING:
-        forget_states()
-        forget_metas(MAX_METAS)
+    forget_states()
+    forget_metas(MAX_METAS)
     if misses.fresh:
         misses.look()
     if config.log:

@@ -22,6 +22,7 @@ import numpy as np
 
 from rushlight.engine.core.dtype import SCALAR_NAMES, can_cast
 from rushlight.engine.core.shape import broadcast_shapes
+from rushlight.engine.core.watch import watch
 from rushlight.engine.ir.buffers import copy_strided
 from rushlight.engine.ir.graph import SHARED, WEAK_METAS, Meta, Value
 from rushlight.engine.ir.op import Op, Spec, hooks
@@ -77,6 +78,8 @@ def apply_view(spec: Spec, value: Value) -> Value:
     if buffer is not None:
         ready = materialize(value, "view")
         return Value(spec.out, SHARED if value.pos == SHARED else -1, spec.kernel(ready))
+    if spec.passing:
+        spec = spec.op.settle(spec)
     return record_values(spec, (value,))
 
 
@@ -89,12 +92,26 @@ def follow(value: Value, chain: Chain) -> Value:
 
 def make_view(op: Op, tensor: Any, attrs: tuple[Any, ...]) -> Any:
     """Record a view operation: a new tensor that looks at the same storage."""
-    storage = storage_of(tensor)
+    storage = tensor._alias or storage_of(tensor)
     value = storage.read(tensor)
     key = ((value.meta,), attrs)
-    spec = op.specs.get(key) or op.specialize(*key)
     made: Any = object.__new__(mode.tensor)
-    made._value = apply_view(spec, value)
+    spec = op.specs.get(key)
+    if spec is not None:
+        made._value = apply_view(spec, value)
+    elif value.buffer.__class__ is np.ndarray and tensor._edge is None:
+        spec = op.pass_by(*key)
+        if watch.read is not None:
+            watch.read(value, "view")
+        found = Value.__new__(Value)
+        found.meta, found.pos = spec.out, SHARED if value.pos == SHARED else -1
+        kernel = op.kernel(spec, *attrs)  # not kept: seldom needed again
+        assert kernel is not None
+        found.buffer = kernel(value.buffer)
+        made._value = found
+    else:
+        spec = op.specialize(*key)
+        made._value = apply_view(spec, value)
     made._alias = storage
     made._chain = (*tensor._chain, spec)
     made._seen = storage.version
@@ -139,6 +156,8 @@ def make_views(
 
 def _view_edge(spec: Spec, edge: Any) -> Any:
     op = spec.op
+    if spec.passing:
+        spec = op.settle(spec)
     if op.grad is None or spec.out.dtype.category < 2:
         return None
     return (grow(spec, plan_for(op, (True,)), (edge,), []), 0)
@@ -429,6 +448,8 @@ def _assign_edge(tensor: Any, edge: Any) -> None:
 
 
 def _scatter_spec(whole: Meta, part: Meta, chain: Chain) -> Spec:
+    if any(spec.passing for spec in chain):
+        chain = tuple([spec.op.settle(spec) if spec.passing else spec for spec in chain])
     key = ((whole, part), (chain,))
     return view_scatter.specs.get(key) or view_scatter.specialize(*key)
 
