@@ -10,7 +10,7 @@ from rushlight.engine.core.watch import watch
 from rushlight.engine.ir.graph import Value
 from rushlight.engine.runtime.cache import State, here
 from rushlight.engine.trace.differentiate import AccumulateGrad, Backward, anomaly
-from rushlight.engine.trace.replay import Memo, Passes, remember
+from rushlight.engine.trace.replay import Memo, Passes, remember, settled
 
 #: So many passes in a row are watched for nothing; then ever fewer.
 TRIES = 8
@@ -25,7 +25,7 @@ def learner(tensor: Any, retain: bool) -> Learner | None:
         return None
     if watch.read is not None or anomaly.enabled:
         return None
-    if tensor._alias is not None or tensor._edge is None:
+    if tensor._edge is None or not settled(tensor):
         return None
     if passes.skip:
         passes.skip -= 1

@@ -120,11 +120,20 @@ def remember(passes: Passes, memo: Memo) -> None:
         del passes.memos[0]
 
 
+def settled(tensor: Any) -> bool:
+    """Whether ``tensor`` need not be looked up: it is alone, or the whole of a storage as it is.
+
+    A loss has a storage as soon as somebody has asked for ``loss.detach()``.
+    """
+    alias = tensor._alias
+    return alias is None or (alias.version == tensor._seen and tensor._base is None)
+
+
 def replay(tensor: Any, retain: bool) -> bool:
     """Record the backward pass from ``tensor`` if it is one that has a memo; whether it is."""
     trace = here.trace
     passes = trace.state.passes
-    if passes is None or anomaly.enabled or tensor._alias is not None or tensor._edge is None:
+    if passes is None or anomaly.enabled or tensor._edge is None or not settled(tensor):
         return False
     count = len(trace.values)
     for memo in passes.memos:

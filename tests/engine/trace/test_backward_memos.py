@@ -58,6 +58,29 @@ def test_same_program_as_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ends[0][1:] == ends[1][1:]
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_a_loss_that_has_been_detached_before(
+    monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """``history.append(loss.detach())``; what is written to it is seen by the loss."""
+
+    def case() -> Callable[[int], list[Any]]:
+        a = leaf(4, seed=1)
+
+        def step(number: int) -> list[Any]:
+            a.grad = None
+            loss = (a.exp() * a).sum()
+            kept = loss.detach()
+            if written and number % 2:
+                kept.mul_(2.0)
+            loss.backward()
+            return [loss, kept, a.grad]
+
+        return step
+
+    assert both_ways(monkeypatch, case, 12) >= (4 if written else 8)
+
+
 # graphs that differ though the same operations have been recorded --------------------------------
 
 
