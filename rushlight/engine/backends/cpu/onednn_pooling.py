@@ -93,7 +93,7 @@ class Window:
         return total.reshape(-1)
 
 
-def _window(
+def window_of(
     x_shape: Sequence[int],
     kernel: Sequence[int],
     stride: Sequence[int],
@@ -102,6 +102,11 @@ def _window(
     ceil_mode: bool,
     dtype: np.dtype[Any],
 ) -> Window:
+    """The window with these sizes.
+
+    Raises:
+        Unsupported: not of one to three dimensions.
+    """
     made = Window(
         tuple(x_shape), tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), ceil_mode,
         np.dtype(dtype),
@@ -163,7 +168,7 @@ def _port(kind: int, shape: tuple[int, ...], dtype: np.dtype[Any], output: bool 
     return Port(kind, shape, dtype, output, descriptor=strided(_one_image(shape), dtype))
 
 
-def _slow_max_pool(window: Window, x: np.ndarray, out: np.ndarray) -> np.ndarray:
+def slow_max_pool(window: Window, x: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Max pooling as PyTorch defines it for NaN (it wins) and -inf, which oneDNN does not treat so.
 
     Writes the maxima into ``out``; returns the number of the element within its window.
@@ -217,7 +222,7 @@ def prepare_max_pool(
     Raises:
         Unsupported: oneDNN has no fast code for it.
     """
-    window = _window(x_shape, kernel, stride, padding, dilation, ceil_mode, dtype)
+    window = window_of(x_shape, kernel, stride, padding, dilation, ceil_mode, dtype)
     shape, kind = window.y_shape, window.dtype
     described = _Descriptions(window, onednn.POOLING_MAX)
     ports = [_port(onednn.SRC, window.x_shape, kind), _port(onednn.DST, shape, kind, True)]
@@ -239,7 +244,7 @@ def prepare_max_pool(
             launch(*((x, out, place) if indices else (x, out)))
             usual = np.minimum.reduce(out, axis=None) > lowest
         if not usual:
-            place = _slow_max_pool(window, x, out)
+            place = slow_max_pool(window, x, out)
         if not indices:
             return out
         found = window.offsets.take(place, mode="clip")
@@ -264,7 +269,7 @@ def _average(
     count_include_pad: bool,
     dtype: np.dtype[Any],
 ) -> tuple[Window, _Descriptions]:
-    window = _window(x_shape, kernel, stride, padding, [1] * len(kernel), ceil_mode, dtype)
+    window = window_of(x_shape, kernel, stride, padding, [1] * len(kernel), ceil_mode, dtype)
     if not any(window.padding) and not any(more > 0 for more in window.after):
         return window, _Descriptions(window, onednn.POOLING_AVERAGE_INCLUDE)
     beyond = any(more > pad for more, pad in zip(window.after, window.padding, strict=True))

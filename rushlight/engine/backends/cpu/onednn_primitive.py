@@ -254,6 +254,14 @@ def reorder(source: Descriptor, target: Descriptor) -> Description:
     return Description("reorder", source, engine, target, engine)
 
 
+def warm_up() -> None:
+    """Make a primitive that nobody needs, so that the library has done what it does only once."""
+    kind, shape = np.dtype(np.float32), (4, 4)
+    source, target = strided(shape, kind), strided(shape, kind, (1, 4))
+    memories = {onednn.SRC: Memory(source), onednn.DST: Memory(target)}
+    Primitive(reorder(source, target), memories)
+
+
 @contextmanager
 def thread_count(count: int) -> Iterator[None]:
     """Makes or runs primitives on ``count`` threads."""
