@@ -56,7 +56,7 @@ def prepare_tiled_max_pool(
             for number, corner in enumerate(corners[1:], 1):
                 part = parts[corner]
                 place[part > best] = number
-                np.maximum(best, part, best)
+                np.maximum(best, part, out=best)
         found = window.offsets.take(place, mode="clip")
         found += window.first
         return best, found

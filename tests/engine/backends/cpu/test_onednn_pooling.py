@@ -127,6 +127,6 @@ def test_the_way_for_unusual_values_agrees_on_usual_ones(case: tuple) -> None:
     y, places = prepare_max_pool(*given)(x)
     window = onednn_pooling.Window(*given)
     out = np.empty(window.y_shape, FLOAT)
-    found = window.offsets[onednn_pooling._slow_max_pool(window, x, out)] + window.first
+    found = window.offsets[onednn_pooling.slow_max_pool(window, x, out)] + window.first
     assert np.array_equal(out, y)
     assert np.array_equal(found, places)

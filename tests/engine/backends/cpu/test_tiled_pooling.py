@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rushlight.engine.backends.cpu.onednn_pooling import prepare_max_pool
 from rushlight.engine.backends.cpu.tiled_pooling import MOST, prepare_tiled_max_pool
 
 torch = pytest.importorskip("torch", reason="the oracle extra is not installed")
@@ -68,4 +67,3 @@ def test_the_input_is_left_alone() -> None:
 def test_others_are_left_to_the_library(shape, kernel, stride, padding, dilation, ceil) -> None:
     sizes = shape, kernel, stride, padding, dilation, ceil, FLOAT
     assert prepare_tiled_max_pool(*sizes) is None
-    assert prepare_max_pool(*sizes)
