@@ -82,6 +82,14 @@ def _join(raw: Draws32) -> Draws64:
     return joined
 
 
+def _split(wide: Draws64) -> Draws32:
+    """The 32-bit draws that 64-bit ones are made of."""
+    raw = np.empty(2 * wide.size, np.uint32)
+    raw[0::2] = wide >> np.uint64(32)
+    raw[1::2] = wide & np.uint64(_FULL_RANGE - 1)
+    return raw
+
+
 class _Native:
     """``fill(address of NumPy's state, array)`` in generated code, once a backend has made it."""
 
@@ -133,7 +141,7 @@ class Reservation:
     (True, array([ True]))
     """
 
-    __slots__ = ("__weakref__", "_draws", "_engine", "_released", "_start", "count")
+    __slots__ = ("__weakref__", "_draws", "_engine", "_released", "_start", "_wide", "count")
 
     def __init__(self, engine: Engine, count: int) -> None:
         self.count = count
@@ -141,6 +149,7 @@ class Reservation:
         self._released = False
         self._start: _Position | None = None
         self._draws: Draws32 | None = None
+        self._wide: Draws64 | None = None
 
     def __repr__(self) -> str:
         return f"Reservation({self.count})"
@@ -158,11 +167,18 @@ class Reservation:
             )
         draws = self._draws
         if draws is None:
-            draws = self._engine._realise(self)
+            if self._wide is None:
+                draws = self._engine._realise(self)
+            else:
+                draws = self._freeze(_split(self._wide))
         return draws[:count]
 
     def draw64(self, count: int) -> Draws64:
-        """The first ``2 * count`` draws as ``count`` 64-bit ones."""
+        """The first ``2 * count`` draws as ``count`` 64-bit ones, a new array."""
+        if self._wide is None and self._draws is None and 2 * count == self.count:
+            self._wide = self._engine._realise_wide(self)
+        if self._wide is not None:
+            return self._wide[:count].copy()
         return _join(self.draw32(2 * count))
 
     def draw_into(self, out: Draws32) -> None:
@@ -179,7 +195,7 @@ class Reservation:
         with self._engine.lock:
             self._released = True
             self._start = None
-            self._draws = None
+            self._draws = self._wide = None
 
     def _freeze(self, draws: Draws32) -> Draws32:
         draws.flags.writeable = False
@@ -205,8 +221,8 @@ class Engine:
     """
 
     __slots__ = (
-        "_address", "_bits", "_drawn", "_pending", "_random", "_seed", "_stale", "_words",
-        "double_normal", "float_normal", "lock",
+        "_address", "_bits", "_drawn", "_generator", "_pending", "_random", "_seed", "_stale",
+        "_words", "double_normal", "float_normal", "lock",
     )  # fmt: skip
 
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
@@ -218,6 +234,7 @@ class Engine:
         self._address = 0  # of the state of `_bits`, once generated code has asked for it
         self._words: Draws32 | None = None  # that state: the words of the twister, and the place
         self._random: np.random.RandomState | None = None
+        self._generator: np.random.Generator | None = None
         self._stale = True  # the twister still has to be filled from the seed
         self._drawn = False  # PyTorch's state bytes tell a fresh seed from a used-up block
         self._pending: deque[tuple[int, weakref.ref[Reservation]]] = deque()
@@ -389,6 +406,16 @@ class Engine:
             return made
         return _draw(bits, random, count)
 
+    def _raw_wide(self, count: int) -> Draws64:
+        """As ``_raw``, in pairs."""
+        if native.fill is not None or count <= _FEW_DRAWS:
+            return _join(self._raw(2 * count))
+        bits, _ = self._ready()
+        self._drawn = True
+        if self._generator is None:
+            self._generator = np.random.Generator(bits)
+        return self._generator.integers(0, 2**64, count, np.uint64)
+
     def _look_up(self, bits: np.random.MT19937) -> int:
         """Where NumPy keeps the state of the twister: the words, and how many of them are used."""
         self._address = address = bits.ctypes.state_address
@@ -449,15 +476,23 @@ class Engine:
         with self.lock:
             if reservation._draws is not None:
                 return reservation._draws
-            if reservation._released:
-                raise ValueError("the reservation was released; its draws are gone")
-            if reservation._start is None:
-                self._settle(upto=reservation)
-                self._pending.popleft()
-                return reservation._freeze(self._raw(reservation.count))
-            elsewhere = Engine()
-            elsewhere._go_to(reservation._start)
-            return reservation._freeze(elsewhere._raw(reservation.count))
+            return reservation._freeze(self._source(reservation)._raw(reservation.count))
+
+    def _realise_wide(self, reservation: Reservation) -> Draws64:
+        with self.lock:
+            return self._source(reservation)._raw_wide(reservation.count // 2)
+
+    def _source(self, reservation: Reservation) -> Engine:
+        """An engine whose next draws are those of a reservation."""
+        if reservation._released:
+            raise ValueError("the reservation was released; its draws are gone")
+        if reservation._start is None:
+            self._settle(upto=reservation)
+            self._pending.popleft()
+            return self
+        elsewhere = Engine()
+        elsewhere._go_to(reservation._start)
+        return elsewhere
 
 
 def engine_from_state(state: bytes) -> Engine:

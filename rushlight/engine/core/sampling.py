@@ -51,6 +51,7 @@ _AT_ONCE: Final = 16384
 _LONG_PERMUTATION: Final = (2**32 - 1) // 20
 
 _FRACTION_24: Final = np.uint32(2**24 - 1)
+_FRACTION_53: Final = np.uint64(2**53 - 1)
 
 
 def _wide(dtype: types.dtype) -> bool:
@@ -299,17 +300,10 @@ def bernoulli_mask(source: Source, shape: Shape, p: float) -> Mask:
     array([False, False,  True, False, False])
     """
     check_bernoulli(p)
-    size = size_of(shape)
-    pairs = source.draw32(2 * size)
     # A double of 53 random bits is below p where these bits, as a number, are below this one.
-    limit = math.ceil(p * 2.0**53)
-    high, low = np.uint32(limit >> 32), np.uint32(limit & 0xFFFFFFFF)
-    top = pairs[0::2] & np.uint32(0x1FFFFF)
-    mask = top < high
-    equal = top == high
-    if np.count_nonzero(equal):
-        undecided = np.flatnonzero(equal)
-        mask[undecided] = pairs[1::2][undecided] < low
+    numbers = source.draw64(size_of(shape))
+    numbers &= _FRACTION_53
+    mask: Mask = numbers < np.uint64(math.ceil(p * 2.0**53))
     return mask.reshape(shape)
 
 
@@ -409,6 +403,6 @@ def dropout_noise(
     >>> dropout_noise(Engine(3), 4, 0.5)
     array([2., 2., 0., 2.], dtype=float32)
     """
-    kept = bernoulli_mask(source, shape, 1.0 - p).astype(dtype.numpy)
-    kept *= dtype.numpy.type(dropout_scale(p, dtype))
-    return kept
+    kept = bernoulli_mask(source, shape, 1.0 - p)
+    scale = dtype.numpy.type(dropout_scale(p, dtype))
+    return np.multiply(kept, scale, dtype=dtype.numpy)

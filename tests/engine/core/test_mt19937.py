@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from rushlight.engine.backends.cpu import twister
+from rushlight.engine.core import mt19937
 from rushlight.engine.core.mt19937 import (
     DEFAULT_SEED,
     STATE_SIZE,
@@ -260,6 +261,27 @@ def test_a_reservation_guards_its_draws() -> None:
     kept.release()
     with pytest.raises(ValueError, match="was released"):
         kept.draw32(1)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("count", [4, 2000])
+def test_wide_draws_of_a_reservation_can_be_read_again(
+    native: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twister.install()
+    if not native:
+        monkeypatch.setattr(mt19937.native, "fill", None)
+    expected, engine = stream(0, 3 * count), Engine(0)
+    first, second = engine.reserve(count), engine.reserve(count)
+    pairs = expected[count : 2 * count].astype(np.uint64).reshape(-1, 2)
+    wide = pairs[:, 0] << np.uint64(32) | pairs[:, 1]
+    taken = second.draw64(count // 2)
+    assert np.array_equal(taken, wide)
+    taken[...] = 0  # whoever takes them may change them
+    assert np.array_equal(second.draw64(count // 2), wide), "again"
+    assert np.array_equal(second.draw32(count), expected[count : 2 * count]), "as they were made"
+    assert np.array_equal(first.draw32(count), expected[:count])
+    assert np.array_equal(engine.draw32(count), expected[2 * count :])
 
 
 def test_draws_written_elsewhere_can_be_read_again() -> None:

@@ -296,7 +296,8 @@ def test_bernoulli_where_the_upper_bits_do_not_decide() -> None:
             return np.array([[2**20 | 2**31, low] for low in (2, 3, 4, 5)], np.uint32).ravel()
 
         def draw64(self, count: int) -> Draws64:
-            raise AssertionError
+            high, low = self.draw32(2 * count).astype(np.uint64).reshape(-1, 2).T
+            return high << np.uint64(32) | low
 
     mask = bernoulli_mask(Fixed(), 4, 0.5 + 4 * 2.0**-53)
     assert mask.tolist() == [True, True, False, False]
