@@ -1,17 +1,12 @@
 """No garbage collection while the package is imported: it takes a fifth of the time.
 
 An import makes hundreds of thousands of objects that stay, and the collector looks at all of them
-again and again; so afterwards they are left out of its rounds, of which each would take 30 ms.
+again and again.
 """
 
 from __future__ import annotations
 
 import gc
-from typing import Final
-
-#: Objects that an interpreter may have at the most for all of them to be left out: those of the
-#: libraries that were imported before. A long session has others, which may become garbage.
-FEW: Final = 60_000
 
 
 class Pause:
@@ -20,7 +15,6 @@ class Pause:
     def __init__(self) -> None:
         self._running = gc.isenabled()
         gc.disable()
-        self._fresh = len(gc.get_objects()) < FEW
 
     def end(self) -> None:
         """Let it run again, if it did before; what is there by now counts as old."""
@@ -28,8 +22,7 @@ class Pause:
             self._running = False
             if not gc.get_freeze_count():  # else they would be mixed with what somebody has frozen
                 gc.freeze()
-                if not self._fresh:
-                    gc.unfreeze()
+                gc.unfreeze()
             gc.enable()
 
     __del__ = end

@@ -35,6 +35,7 @@ _ALONE_SPARE = 2
 
 objects = Objects(Value)
 
+
 class _Result:
     """A result with an array of its own: two, so that one is free while the last one is kept."""
 
@@ -82,10 +83,6 @@ class _Result:
             if self._frame is not None:
                 self._frame.set_output(self._index, turn, None)
             self._arrays[turn] = None
-
-    def __del__(self) -> None:
-        for array in self._arrays:
-            _lent.pop(id(array), None)
 
 
 #: Results that a program keeps for its next run, by ``id``.
@@ -304,6 +301,11 @@ class CompiledProgram:
         if failed:
             raise RuntimeError(f"oneDNN: copy {failed - 1} of the weights failed")
         self._packed = [(number, ref(values[number])) for number, _ in self._packed]
+
+    def __del__(self) -> None:
+        for result in self._results:
+            result.forget(0)
+            result.forget(1)
 
     def _check(self, values: Sequence[Value]) -> None:
         try:

@@ -208,17 +208,22 @@ class _Recording:
         self._entering = [i for i, position in enumerate(positions) if position < 0]
         self._rows = rows_of([(id(meta), id(None)) for meta in outs])
 
-    def again(self, trace: Trace, values: list[Value]) -> None:
-        """Do the same once more, with values that stand at the same places."""
+    def again(self, trace: Trace, values: list[Value], positions: list[int]) -> bool:
+        """Do the same once more, if it is the same: as many values to enter, at the same places."""
+        if self.state is not trace.state or self.positions != positions:
+            return False
+        entering = [values[index] for index in self._entering]
+        if len(set(map(id, entering))) != len(entering):
+            return False  # a state that stands in two rows enters once
         listed = trace.values
         number = len(listed)
-        for index in self._entering:
-            value = values[index]
+        for value in entering:
             value.pos = number
             number += 1
-            listed.append(value)
+        listed += entering
         append(listed, self._outs, self._rows, number)
         trace.state = self._end
+        return True
 
 
 class GroupUpdate:
@@ -264,12 +269,10 @@ class GroupUpdate:
                 return False
         positions = [value.pos for value in values]
         last = self._last
-        if last is None or last.state is not trace.state or last.positions != positions:
+        if last is None or not last.again(trace, values, positions):
             last = self._record(trace, values, positions)
             if last is None:
                 return False
-        else:
-            last.again(trace, values)
         width = len(before)
         made = trace.values[-width * len(given) :]
         if trace.writes is None:
