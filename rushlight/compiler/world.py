@@ -58,6 +58,14 @@ def version_of(tensor: Any) -> int:
     return int(tensor._version_count if tensor._alias is None else tensor._alias.version)
 
 
+def _kinds(kind: type) -> set[type]:
+    """A class and all that are derived from it."""
+    found = {kind}
+    for derived in type.__subclasses__(kind):
+        found |= _kinds(derived)
+    return found
+
+
 class Tensors:
     """All live tensors before a call.
 
@@ -75,9 +83,10 @@ class Tensors:
         self.by_value: dict[int, list[Any]] = {}
         self.storages: dict[int, tuple[Storage, Value, int, list[Any]]] = {}
         self.gradient_of: dict[int, Any] = {}
-        for found in gc.get_objects():
-            # by its type: asking an object for its class may run code of other libraries
-            if issubclass(type(found), TensorBase) and getattr(found, "_value", None) is not None:
+        # by its type: asking an object for its class may run code of other libraries
+        kinds = _kinds(TensorBase)
+        for found in [x for x in gc.get_objects() if type(x) in kinds]:
+            if getattr(found, "_value", None) is not None:
                 self._note(found)
 
     def _note(self, tensor: Any) -> None:

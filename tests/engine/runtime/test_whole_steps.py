@@ -1,4 +1,4 @@
-"""Compiled steps that are one call: what is kept, what is written over, and what interrupts them."""
+"""Compiled steps that are one call: what is kept, written over, and what interrupts them."""
 
 from __future__ import annotations
 
@@ -205,7 +205,8 @@ def test_new_values_are_like_others() -> None:
 
     from rushlight.engine.backends.cpu.objects import rows_of
 
-    meta, number, listed = make_meta((2, 3), torch.float32), 0.5, [Value(make_meta((), torch.int64))]
+    meta, number = make_meta((2, 3), torch.float32), 0.5
+    listed = [Value(make_meta((), torch.int64))]
     rows = rows_of([(id(meta), id(None)), (id(meta), id(number))])
     made.append(listed, addressof(rows), 2, 300, made.api)
     assert [value.pos for value in listed] == [-1, 300, 301]
