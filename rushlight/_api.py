@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -69,8 +70,54 @@ def write_out(out: Any, result: Any, name: str) -> Any:
     return write(out, result, name)
 
 
-def with_out(function: Function, name: str) -> Function:
-    """``function`` with PyTorch's ``out=`` argument.
+#: Parameters of PyTorch's native functions and what they may be called besides: as NumPy does.
+_OTHER_NAMES = {
+    "dim": ("axis",), "keepdim": ("keepdims",), "input": ("x", "a", "x1"), "other": ("x2",),
+    "split_size_or_sections": ("split_size",),
+}  # fmt: skip
+
+
+def other_names(function: Function) -> dict[str, str]:
+    """Other names of a function's parameters that it does not know itself, with its own."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return {}
+    own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return {
+        other: name
+        for name, others in _OTHER_NAMES.items()
+        if name in own
+        for other in others
+        if other not in own
+    }
+
+
+def _with_own_names(kwargs: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Arguments by a function's own names; the same parameter by both names is an error of its."""
+    return {
+        names[key] if key in names and names[key] not in kwargs else key: value
+        for key, value in kwargs.items()
+    }
+
+
+def with_other_names(function: Function) -> Function:
+    """A method whose parameters may be called otherwise (but for the tensors)."""
+    tensors = "input", "other"
+    names = {k: name for k, name in other_names(function).items() if name not in tensors}
+    if not names:
+        return function
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs and not names.keys().isdisjoint(kwargs):
+            kwargs = _with_own_names(kwargs, names)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def with_out(function: Function, name: str, names: dict[str, str]) -> Function:
+    """``function`` with PyTorch's ``out=`` argument, which may be told other ``names``.
 
     An attribute ``prepare_out(out, keyword arguments)`` of the function may refuse ``out`` or make
     the function compute in its type.
@@ -78,6 +125,8 @@ def with_out(function: Function, name: str) -> Function:
     prepare = getattr(function, "prepare_out", None)
 
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if kwargs and not names.keys().isdisjoint(kwargs):
+            kwargs = _with_own_names(kwargs, names)
         if out is None:
             return function(*args, **kwargs)
         if prepare is not None:
@@ -125,13 +174,15 @@ class Api:
     def _add(self, record: Record, function: Function) -> None:
         name = record.public_name
         if record.namespaces:
-            face = _dress(with_out(function, name), name, record, "")
+            native = any(space != "nn.functional" for space in record.namespaces)
+            names = other_names(function) if native else {}
+            face = _dress(with_out(function, name, names), name, record, "")
             face.__wrapped__ = function  # type: ignore[attr-defined]
             for namespace in record.namespaces:
                 self.namespaces.setdefault(namespace, {})[name] = face
         if record.method:
             method = record.method_name
-            self.methods[method] = function
+            self.methods[method] = with_other_names(function)
             if record.inplace:
                 form = inplace_form(function, method + "_")
                 self.methods[method + "_"] = _dress(form, method + "_", record, "Tensor.")
