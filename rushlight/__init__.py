@@ -132,4 +132,4 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'torch' has no attribute '{name}'")
 
 
-_pause.end()
+from rushlight import _loaded as _loaded  # noqa: E402 - last of all

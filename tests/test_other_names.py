@@ -57,7 +57,7 @@ def test_cat_and_stack() -> None:
 
 def test_by_both_names_is_an_error() -> None:
     with pytest.raises(TypeError):
-        torch.ones(2, 2).std(dim=0, axis=1)
+        torch.ones(2, 2).unsqueeze(dim=0, axis=1)
 
 
 def test_functions_of_modules_take_only_their_own() -> None:

@@ -60,7 +60,8 @@ def version_of(tensor: Any) -> int:
 
 def _kinds(kind: type) -> set[type]:
     """A class and all that are derived from it."""
-    found = {kind}
+    found: set[type] = {kind}
+    derived: type
     for derived in type.__subclasses__(kind):
         found |= _kinds(derived)
     return found

@@ -20,6 +20,8 @@ LATE = {
     "cuda",
     "cudnn",
     "cupy",
+    "hashlib",
+    "importlib",
     "llvmlite",
     "matplotlib",
     "mpi4py",
@@ -27,6 +29,7 @@ LATE = {
     "nvmath",
     "safetensors",
     "scipy",
+    "tempfile",
     "tensorboard",
     "tqdm",
 }

@@ -37,6 +37,11 @@ def _folder(name: str, text: str) -> str | None:
     return text or None
 
 
+def _said(name: str, text: str) -> bool:
+    """That the variable is set, whatever it says."""
+    return True
+
+
 @dataclass
 class Config:
     """The switches, with the defaults that hold when the environment says nothing.
@@ -58,6 +63,9 @@ class Config:
     cache: bool = True  #: RUSHLIGHT_CACHE: 0 keeps no machine code on disk
     cache_dir: str | None = None  #: RUSHLIGHT_CACHE_DIR: where to keep it
     cache_home: str | None = None  #: XDG_CACHE_HOME: where caches of all programs lie
+    #: MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_, GLIBC_TUNABLES: how freed memory is kept has
+    #: been chosen
+    heap_chosen: bool = False
     log: tuple[str, ...] = ()  #: RUSHLIGHT_LOG: artefacts to log, such as "flush,programs"
 
 
@@ -75,6 +83,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "RUSHLIGHT_CACHE_DIR": ("cache_dir", _folder),
     "XDG_CACHE_HOME": ("cache_home", _folder),
     "RUSHLIGHT_LOG": ("log", _words),
+    "MALLOC_TRIM_THRESHOLD_": ("heap_chosen", _said),
+    "MALLOC_MMAP_THRESHOLD_": ("heap_chosen", _said),
+    "GLIBC_TUNABLES": ("heap_chosen", _said),
 }
 
 

@@ -8,7 +8,6 @@ position, the bytes of PyTorch's state and the order in which the stream is hand
 
 from __future__ import annotations
 
-import ctypes
 import operator
 import os
 import threading
@@ -85,15 +84,20 @@ def _join(raw: Draws32) -> Draws64:
 def _split(wide: Draws64) -> Draws32:
     """The 32-bit draws that 64-bit ones are made of."""
     raw = np.empty(2 * wide.size, np.uint32)
-    raw[0::2] = wide >> np.uint64(32)
-    raw[1::2] = wide & np.uint64(_FULL_RANGE - 1)
+    raw[0::2], raw[1::2] = wide >> np.uint64(32), wide & np.uint64(_FULL_RANGE - 1)
     return raw
 
 
 class _Native:
-    """``fill(address of NumPy's state, array)`` in generated code, once a backend has made it."""
+    """What a backend has in generated code, once it has made it.
+
+    Attributes:
+        fill: ``fill(address of NumPy's state, array)``: the next draws.
+        words: ``words(address of NumPy's state, count)``: the memory there as an array.
+    """
 
     fill: Callable[[int, Draws32], None] | None = None
+    words: Callable[[int, int], Draws32]
 
 
 native = _Native()
@@ -177,9 +181,7 @@ class Reservation:
         """The first ``2 * count`` draws as ``count`` 64-bit ones, a new array."""
         if self._wide is None and self._draws is None and 2 * count == self.count:
             self._wide = self._engine._realise_wide(self)
-        if self._wide is not None:
-            return self._wide[:count].copy()
-        return _join(self.draw32(2 * count))
+        return _join(self.draw32(2 * count)) if self._wide is None else self._wide[:count].copy()
 
     def draw_into(self, out: Draws32) -> None:
         """Write the first draws of the stretch into ``out``, shape ``(count,)``, uint32.
@@ -419,8 +421,7 @@ class Engine:
     def _look_up(self, bits: np.random.MT19937) -> int:
         """Where NumPy keeps the state of the twister: the words, and how many of them are used."""
         self._address = address = bits.ctypes.state_address
-        memory = (ctypes.c_uint32 * (_WORDS + 1)).from_address(address)
-        self._words = np.frombuffer(memoryview(memory), np.uint32)
+        self._words = native.words(address, _WORDS + 1)
         return address
 
     def _draw_into(self, reservation: Reservation, out: Draws32) -> bool:
@@ -474,9 +475,10 @@ class Engine:
 
     def _realise(self, reservation: Reservation) -> Draws32:
         with self.lock:
-            if reservation._draws is not None:
-                return reservation._draws
-            return reservation._freeze(self._source(reservation)._raw(reservation.count))
+            found = reservation._draws
+            if found is None:
+                found = reservation._freeze(self._source(reservation)._raw(reservation.count))
+            return found
 
     def _realise_wide(self, reservation: Reservation) -> Draws64:
         with self.lock:

@@ -213,7 +213,7 @@ def pointwise_strides(
         if all(is_contiguous(s, st) for s, st in full):
             return contiguous_strides(shape)
         first = full[0][1]
-        if all(st == first for _, st in full) and _is_dense(shape, first):
+        if all(st == first for _, st in full) and is_dense(shape, first):
             return first
     ndim = len(shape)
     rows = []
@@ -237,7 +237,7 @@ def pointwise_strides(
     return tuple(strides)
 
 
-def _is_dense(shape: Shape, strides: Shape) -> bool:
+def is_dense(shape: Shape, strides: Shape) -> bool:
     """Whether the elements fill their memory without gaps or overlaps, in any order of axes."""
     expected = 1
     for stride, size in sorted(zip(strides, shape, strict=True)):

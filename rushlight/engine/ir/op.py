@@ -205,8 +205,7 @@ class Op(Record):
         self.attr_defaults = dict(a for a in attributes if a[1] is not _REQUIRED)
         self.kind = kind
         self.infer = infer
-        self.kernel = kernel
-        self.into = into
+        self.kernel, self.into = kernel, into
         self.backend_kernels = backend_kernels.setdefault(name, [])
         self.grad = grad
         self.grad_name = grad_name or "".join(p.capitalize() for p in name.strip("_").split("_"))

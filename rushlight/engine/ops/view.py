@@ -16,6 +16,7 @@ from rushlight.engine.core.shape import (
     Shape,
     contiguous_strides,
     infer_size,
+    is_dense,
     view_strides,
 )
 from rushlight.engine.ir.buffers import copy_strided, settle, window
@@ -467,7 +468,7 @@ to_dtype: Op = Op(
     kind=POINTWISE,
     infer=lambda input, dtype: strided_meta(
         tuple(input.shape),
-        input.strides if _dense(input) else contiguous_strides(input.shape),
+        input.strides if is_dense(input.shape, input.strides) else contiguous_strides(input.shape),
         dtype,
         input.device,
     ),
@@ -476,16 +477,6 @@ to_dtype: Op = Op(
     grad={"input": lambda g, input_meta: to_dtype(g, dtype=input_meta.dtype)},
     grad_name="ToCopy",
 )
-
-
-def _dense(meta: Meta) -> bool:
-    expected = 1
-    for stride, size in sorted(zip(meta.strides, meta.shape, strict=True)):
-        if size > 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True
 
 
 def _zeros_infer(shape: Shape, dtype: dtype) -> Meta:

@@ -206,7 +206,7 @@ class _Recording:
         self._end = end
         self._outs = outs
         self._entering = [i for i, position in enumerate(positions) if position < 0]
-        self._rows = rows_of([(id(meta), id(None)) for meta in outs])
+        self._rows = rows_of(outs, [None] * len(outs))
 
     def again(self, trace: Trace, values: list[Value], positions: list[int]) -> bool:
         """Do the same once more, if it is the same: as many values to enter, at the same places."""

@@ -241,7 +241,7 @@ def _append(
         _append_with_outside(memo, trace, outside)
     else:
         if memo.rows is None:
-            memo.rows = rows_of(zip(map(id, memo.entries), map(id, memo.numbers), strict=True))
+            memo.rows = rows_of(memo.entries, memo.numbers)
         append(listed, memo.entries, memo.rows, memo.start, memo.numbers)
     position = memo.start + len(memo.entries)
     trace.state = memo.end

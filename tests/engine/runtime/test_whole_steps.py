@@ -14,9 +14,9 @@ import pytest
 import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import nn
-from rushlight.engine.backends.cpu.objects import Objects
+from rushlight.engine.backends.cpu.objects import Objects, Words
 from rushlight.engine.ir.graph import Value, make_meta
-from rushlight.engine.runtime import compiled, compiling
+from rushlight.engine.runtime import compiled, compiling, misses
 from rushlight.engine.runtime.cache import counters, here
 from rushlight.engine.runtime.executor import flush
 
@@ -120,8 +120,6 @@ def test_programs_that_go_take_their_arrays_along() -> None:
     counters.states = 10**9  # as if there were too many
     for _ in range(2):
         (torch.ones(3) * 2.0).tolist()
-    from rushlight.engine.runtime import misses
-
     misses.history.clear()
     gc.collect()
     assert len(compiled._lent) <= before + 1
@@ -201,14 +199,10 @@ def test_new_values_are_like_others() -> None:
     made = Objects(Value)
     if not made.ready():
         pytest.skip("this Python's objects look otherwise")
-    from ctypes import addressof
-
-    from rushlight.engine.backends.cpu.objects import rows_of
-
     meta, number = make_meta((2, 3), torch.float32), 0.5
     listed = [Value(make_meta((), torch.int64))]
-    rows = rows_of([(id(meta), id(None)), (id(meta), id(number))])
-    made.append(listed, addressof(rows), 2, 300, made.api)
+    rows = Words([(id(meta), id(None)), (id(meta), id(number))])
+    made.append(listed, rows.address, 2, 300, made.api)
     assert [value.pos for value in listed] == [-1, 300, 301]
     assert listed[1].meta is meta
     assert listed[1].buffer is None

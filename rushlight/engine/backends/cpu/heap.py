@@ -8,9 +8,10 @@ page, cleared: a GPT's step of 54 ms in the interpreter spends 15 ms on that. He
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from typing import Final
+
+from rushlight.engine.core.config import config
 
 _TRIM_THRESHOLD: Final = -1  # M_TRIM_THRESHOLD of malloc.h
 _MMAP_THRESHOLD: Final = -3  # M_MMAP_THRESHOLD
@@ -21,9 +22,6 @@ KEPT: Final = 64 << 20
 #: Bytes from which on an array is mapped for itself: the most that the library allows.
 MAPPED: Final = 32 << 20
 
-#: What says that somebody has chosen already.
-_CHOICES: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
-
 
 def keep_freed() -> bool:
     """Keep some freed memory, where the C library is GNU's and the user has not chosen otherwise.
@@ -31,7 +29,7 @@ def keep_freed() -> bool:
     Returns:
         Whether that was done.
     """
-    if sys.platform != "linux" or any(name in os.environ for name in _CHOICES):
+    if sys.platform != "linux" or config.heap_chosen:
         return False
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):

@@ -158,4 +158,9 @@ def install() -> None:
     def fill(state: int, made: np.ndarray) -> None:
         function(state, address(made), made.size)
 
+    mt19937.native.words = _words
     mt19937.native.fill = fill
+
+
+def _words(address: int, count: int) -> np.ndarray:
+    return np.frombuffer(memoryview((ctypes.c_uint32 * count).from_address(address)), np.uint32)

@@ -9,6 +9,9 @@ import sys
 import pytest
 
 from rushlight.engine.backends.cpu import heap
+from rushlight.engine.core.config import config, read_environment
+
+CHOICES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 FAULTS = """
 import resource, rushlight as torch
@@ -23,7 +26,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def _faults(**environment: str) -> int:
-    clean = {k: v for k, v in os.environ.items() if k not in heap._CHOICES}
+    clean = {k: v for k, v in os.environ.items() if k not in CHOICES}
     done = subprocess.run(
         [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True,
         env={**clean, **environment},
@@ -41,6 +44,7 @@ def test_the_users_choice_stays() -> None:
     assert _faults(MALLOC_MMAP_THRESHOLD_="65536", MALLOC_TRIM_THRESHOLD_="65536") > 10_000
 
 
-def test_a_choice_in_the_environment_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=1")
+def test_a_choice_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(read_environment({name: "1"}).heap_chosen for name in CHOICES)
+    monkeypatch.setattr(config, "heap_chosen", True)
     assert not heap.keep_freed()
