@@ -102,8 +102,8 @@ def _record(op: Op, inputs: Any, attrs: tuple[Any, ...]) -> Any:
         state.enabled = True
 
 
-def _prepare(op: Op, attrs: tuple[Any, ...]) -> Function:
-    made = _plain_prepare(op, attrs)
+def _prepare(op: Op, attrs: tuple[Any, ...], sure: bool = False) -> Function:
+    made = _plain_prepare(op, attrs, sure)
     category = CATEGORIES.get(op)
     return made if category is None else guarded(made, category)
 

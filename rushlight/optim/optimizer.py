@@ -353,29 +353,37 @@ def _own_state(param: Any, value: Any) -> Any:
     return made
 
 
+def _run_pre_hooks(self: Optimizer, step: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """What ``step`` is called with after the hooks before it."""
+    for hook in (*everywhere.pre.values(), *self._hooks["pre"].values()):
+        changed = hook(self, args, kwargs)
+        if changed is not None:
+            if not isinstance(changed, tuple) or len(changed) != 2:
+                raise RuntimeError(
+                    f"{step} must return None or a tuple of (new_args, new_kwargs), but got "
+                    f"{changed}."
+                )
+            args, kwargs = changed
+    return args, kwargs
+
+
 def _hooked_step(step: Callable[..., Any]) -> Callable[..., Any]:
     """A step without recording for differentiation, with its hooks, that ends in a flush."""
 
     @functools.wraps(step)
     def call(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         hooks = self._hooks
-        for hook in (*everywhere.pre.values(), *hooks["pre"].values()):
-            changed = hook(self, args, kwargs)
-            if changed is not None:
-                if not isinstance(changed, tuple) or len(changed) != 2:
-                    raise RuntimeError(
-                        f"{step} must return None or a tuple of (new_args, new_kwargs), but got "
-                        f"{changed}."
-                    )
-                args, kwargs = changed
+        if everywhere.pre or hooks["pre"]:
+            args, kwargs = _run_pre_hooks(self, step, args, kwargs)
         trace = here.trace
         before, trace.grad = trace.grad, False
         try:
             result = step(self, *args, **kwargs)
         finally:
             here.trace.grad = before
-        for hook in (*hooks["post"].values(), *everywhere.post.values()):
-            hook(self, args, kwargs)
+        if everywhere.post or hooks["post"]:
+            for hook in (*hooks["post"].values(), *everywhere.post.values()):
+                hook(self, args, kwargs)
         try:
             flush("optimizer.step()")
         except Exception:

@@ -288,6 +288,13 @@ class Op(Record):
             found = self._fixed[attrs] = hooks.prepare(self, attrs)
         return found
 
+    def sure(self, *attrs: Any) -> Callable[..., Any]:
+        """As ``fixed``, for data that has been looked at: no line is noted for an error."""
+        found = self._fixed.get((self, attrs))
+        if found is None:
+            found = self._fixed[self, attrs] = hooks.prepare(self, attrs, True)
+        return found
+
     def __repr__(self) -> str:
         return f"<Op {self.name}>"
 
@@ -364,7 +371,7 @@ class _Hooks:
     __slots__ = ("become", "constant", "memory", "prepare", "record", "views", "wrap", "write")
 
     record: Callable[[Op, Sequence[Any], tuple[Any, ...]], Any]
-    prepare: Callable[[Op, tuple[Any, ...]], Callable[..., Any]]
+    prepare: Callable[..., Callable[..., Any]]
     constant: Callable[[Any], TensorBase]
     #: (view operator, tensor, its attributes): the tensor itself becomes that view
     become: Callable[[Op, Any, tuple[Any, ...]], Any]

@@ -97,8 +97,8 @@ def nll_loss(
     if size_average is None and reduce is None:
         known = _recorders.get(key)
         if known is not None:
-            _look_at_targets(target, known[1], ignore_index)
-            return known[0](input, target, weight)
+            sure = _look_at_targets(target, known[2], ignore_index)
+            return (known[1] if sure else known[0])(input, target, weight)
     how = reduction_of(reduction, size_average, reduce)
     shape = input._value.meta.shape
     nd = len(shape)
@@ -115,26 +115,30 @@ def nll_loss(
     if nd < 3:
         if len(_recorders) > MAX_SPECS:
             _recorders.clear()
-        recorder = _recorders[key] = nll_loss_op.fixed(how, ignore), classes
-        return recorder[0](input, target, weight)
+        attrs = how, ignore
+        recorder = nll_loss_op.fixed(*attrs)
+        _recorders[key] = recorder, nll_loss_op.sure(*attrs), classes
+        return recorder(input, target, weight)
     if nd == 4:
         return nll_loss2d_op.fixed(how, ignore)(input, target, weight)
     return _nll_reshaped(input, target, weight, how, ignore)
 
 
-#: Recording functions and numbers of classes, by what they were called with; and the same behind
-#: the recording function of the logarithms of the probabilities.
-_recorders: dict[Any, tuple[Callable[..., Any], int]] = {}
-_both_recorders: dict[Any, tuple[Callable[..., Any], Callable[..., Any], int]] = {}
+#: Recording functions, for any targets and for those that were looked at, and numbers of classes,
+#: by what they were called with; and the same behind the recording function of log_softmax.
+_recorders: dict[Any, tuple[Callable[..., Any], Callable[..., Any], int]] = {}
+_both_recorders: dict[Any, tuple[Any, Callable[..., Any], Callable[..., Any], int]] = {}
 
 
-def _look_at_targets(target: Any, classes: int, ignore_index: int) -> None:
-    """Refuse class numbers that do not exist at once, where they have been computed already."""
+def _look_at_targets(target: Any, classes: int, ignore_index: int) -> bool:
+    """Refuse class numbers that do not exist at once, if they have been computed; whether so."""
     value = target._value if target._alias is None else target._alias.read(target)
     ready = value.buffer
     if ready.__class__ is np.ndarray and classes and ready.dtype.kind in "iu":
         check_targets(ready, classes, ignore_index)
         checked.add(ready, (classes, ignore_index))
+        return True
+    return False
 
 
 def _nll_reshaped(input: Any, target: Any, weight: Any, how: str, ignore: int) -> Any:
@@ -200,8 +204,8 @@ def cross_entropy(
     if label_smoothing == 0.0 and size_average is None and reduce is None:
         known = _both_recorders.get(key)
         if known is not None:
-            _look_at_targets(target, known[2], ignore_index)
-            return known[1](known[0](input), target, weight)
+            sure = _look_at_targets(target, known[3], ignore_index)
+            return (known[2] if sure else known[1])(known[0](input), target, weight)
     how = reduction_of(reduction, size_average, reduce)
     if input._value.meta.shape == target._value.meta.shape:
         return _soft_targets(input, target, weight, how, label_smoothing, ignore_index)

@@ -193,14 +193,16 @@ def binary(
     return call
 
 
-def ternary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any, Any, Any], Any]:
+def ternary(
+    op: Op, attrs: tuple[Any, ...] = (), sure: bool = False
+) -> Callable[[Any, Any, Any], Any]:
     """The recording function of a three-input operator with the same attributes at every call.
 
     The third input may be ``None``; numbers and foreign objects take the long way. It gives the
     first output.
     """
     specs: dict[tuple[Meta | None, ...], Spec] = {}
-    differentiable, plans, may_fail = op.grad is not None, op.plans, op.may_fail
+    differentiable, plans, may_fail = op.grad is not None, op.plans, op.may_fail and not sure
 
     def long_way(*inputs: Any) -> Any:
         made = record(op, inputs, attrs)
@@ -283,13 +285,13 @@ def ternary(op: Op, attrs: tuple[Any, ...] = ()) -> Callable[[Any, Any, Any], An
     return call
 
 
-def _prepare(op: Op, attrs: tuple[Any, ...]) -> Callable[..., Any]:
+def _prepare(op: Op, attrs: tuple[Any, ...], sure: bool = False) -> Callable[..., Any]:
     if op.kind == VIEW or op.variadic or len(op.input_names) > 3:
         raise ValueError(f"{op.name} has no short way of recording")
     if len(op.input_names) == 1:
         made: Any = unary(op, attrs)
     else:
-        made = binary(op, attrs=attrs) if len(op.input_names) == 2 else ternary(op, attrs)
+        made = binary(op, attrs=attrs) if len(op.input_names) == 2 else ternary(op, attrs, sure)
     # code of its own: the interpreter's inline caches, one set per code, then fit one operator
     made.__code__ = made.__code__.replace()
     return made
