@@ -18,7 +18,7 @@ EXCEPTIONS: dict[str, tuple[int, str]] = {
         "runs for every operation a program writes down; calls to parts of it would cost more "
         "than the rest",
     ),
-    "rushlight/engine/trace/prepared.py:ternary": (88, "the same for three operands"),
+    "rushlight/engine/trace/prepared.py:ternary": (90, "the same for three operands"),
     "rushlight/engine/trace/prepared.py:call": (73, "the functions that these two make"),
 }
 

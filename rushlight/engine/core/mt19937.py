@@ -89,12 +89,8 @@ def _split(wide: Draws64) -> Draws32:
 
 
 class _Native:
-    """What a backend has in generated code, once it has made it.
-
-    Attributes:
-        fill: ``fill(address of NumPy's state, array)``: the next draws.
-        words: ``words(address of NumPy's state, count)``: the memory there as an array.
-    """
+    """``fill(address of NumPy's state, array)`` in generated code, once a backend has made it, and
+    ``words(address, count)``: the memory there as an array."""
 
     fill: Callable[[int, Draws32], None] | None = None
     words: Callable[[int, int], Draws32]
@@ -234,7 +230,7 @@ class Engine:
         self.float_normal: float | None = None
         self._bits: np.random.MT19937 | None = None
         self._address = 0  # of the state of `_bits`, once generated code has asked for it
-        self._words: Draws32 | None = None  # that state: the words of the twister, and the place
+        self._words: Draws32 | None = None  # the same: the words of the twister, and the place
         self._random: np.random.RandomState | None = None
         self._generator: np.random.Generator | None = None
         self._stale = True  # the twister still has to be filled from the seed
