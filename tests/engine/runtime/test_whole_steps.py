@@ -195,6 +195,22 @@ def test_ctrl_c_at_any_moment_of_a_whole_step() -> None:
     assert weight.tolist() != first
 
 
+def test_a_replay_leaves_out_what_nobody_reads() -> None:
+    """What is held but not read has no value in the list that a replay makes."""
+    kept = torch.arange(40.0)
+
+    @torch.compile
+    def step(x: torch.Tensor) -> torch.Tensor:
+        kept * 3.0  # nobody looks at it
+        return (x * 2.0).exp() + 1.0
+
+    for number in range(12):
+        x = torch.full((40,), float(number))
+        y = step(x)
+        assert y[0].item() == pytest.approx(2.718281828 ** (2.0 * number) + 1.0, rel=1e-5)
+    assert kept._value.pos == -1
+
+
 def test_new_values_are_like_others() -> None:
     made = Objects(Value)
     if not made.ready():

@@ -6,7 +6,8 @@ from typing import Final
 
 # Rows are of three words: the number of a value, and what belongs to it (`Frame`); those of results
 # of seven: number, slot, the array chosen for this run, and two arrays with the places of their
-# data, of which one that nobody but the program holds is chosen.
+# data, of which one that nobody but the program holds is chosen. A replay's list has ``None`` where
+# nothing is read or kept.
 TEXT: Final = """
 define internal ptr @value(ptr %list, i64 %number) {{
   %items.at = getelementptr i8, ptr %list, i64 {items}
@@ -166,6 +167,8 @@ start:
   %as.number = load ptr, ptr %number.from
   %minus.at = getelementptr ptr, ptr %api, i64 7
   %minus = load ptr, ptr %minus.at
+  %value.type.at = getelementptr ptr, ptr %api, i64 6
+  %value.type = load ptr, ptr %value.type.at
   br label %out.next
 out.next:
   %o = phi i64 [ 0, %start ], [ %o.more, %out ]
@@ -209,6 +212,11 @@ one.held:
   %h.at = getelementptr i64, ptr %held, i64 %h.row
   %h.number = load i64, ptr %h.at
   %h.value = call ptr @value(ptr %list, i64 %h.number)
+  %h.type.at = getelementptr i8, ptr %h.value, i64 {word}
+  %h.type = load ptr, ptr %h.type.at
+  %h.known = icmp eq ptr %h.type, %value.type
+  br i1 %h.known, label %look.held, label %held.done
+look.held:
   %h.spot = getelementptr i8, ptr %h.value, i64 {pos}
   %h.pos = load ptr, ptr %h.spot
   %h.place = call i64 %as.number(ptr %h.pos)
