@@ -349,8 +349,12 @@ def _into(tensor: Any, draw: Callable[[Engine, Shape, dtype], np.ndarray], gener
     views.check_inplace(tensor)
     order = _memory_order(tensor)
     shape = tuple([tensor.shape[axis] for axis in order])
-    array = np.asarray(draw(_engine(generator), shape, tensor.dtype)).reshape(shape)
-    return views.write(tensor, tensor_of_array(array.transpose(np.argsort(order))))
+    array = np.asarray(draw(_engine(generator), shape, tensor.dtype))
+    if array.shape != shape:
+        array = array.reshape(shape)
+    if order != list(range(len(order))):
+        array = array.transpose(np.argsort(order))
+    return views.write(tensor, tensor_of_array(array))
 
 
 def _memory_order(tensor: Any) -> list[int]:

@@ -39,6 +39,7 @@ from rushlight.engine.core.sampling_numerics import (
     draw_doubles,
     fused_float32,
     fused_float64,
+    in_shape,
     size_of,
 )
 
@@ -99,13 +100,13 @@ def uniform(
         if (low, high) != (0.0, 1.0):
             for begin in range(0, size, _AT_ONCE):
                 _stretch(doubles[begin : begin + _AT_ONCE], low, high)
-        return doubles.view(dtype.numpy).reshape(shape)
+        return in_shape(doubles if real is dtype else doubles.view(dtype.numpy), shape)
     draws = source.draw32(size)
     values = np.empty(size, real.numpy)
     for begin in range(0, size, _AT_ONCE):
         end = begin + _AT_ONCE
         _fill_uniform(draws[begin:end], values[begin:end], real, low, high)
-    return values.view(dtype.numpy).reshape(shape)
+    return in_shape(values if real is dtype else values.view(dtype.numpy), shape)
 
 
 def _stretch(fractions: Doubles, low: float, high: float) -> None:

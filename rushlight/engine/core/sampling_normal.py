@@ -28,6 +28,7 @@ from rushlight.engine.core.sampling_numerics import (
     draw_doubles,
     fused_float32,
     fused_float64,
+    in_shape,
     log_c,
     narrow,
     size_of,
@@ -125,7 +126,7 @@ def normal(
     else:
         singles = _blocks_of_floats(source, size, mean, std, real)
         values = singles if real is types.float32 else singles.astype(real.numpy)
-    return values.view(dtype.numpy).reshape(shape)
+    return in_shape(values if real is dtype else values.view(dtype.numpy), shape)
 
 
 def normal_doubles(source: Source, size: int, mean: float, std: float) -> Doubles:

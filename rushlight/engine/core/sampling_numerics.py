@@ -153,6 +153,17 @@ def narrow(values: Doubles, dtype: types.dtype) -> Array:
         return values.astype(dtype.numpy, copy=False)
 
 
+def in_shape(values: Array, shape: Shape) -> Array:
+    """A flat array in another shape: itself, if the memory is its own, so that it stays so.
+
+    What owns its memory can be written over in place by the first step of an optimizer.
+    """
+    if values.base is not None:
+        return values.reshape(shape)
+    values.resize(shape, refcheck=False)
+    return values
+
+
 def size_of(shape: Shape) -> int:
     """The number of values in an array of this shape."""
     return shape if isinstance(shape, int) else math.prod(shape)
