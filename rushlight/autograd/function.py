@@ -9,9 +9,10 @@ from typing import Any
 from rushlight.engine.core.dtype import FLOATING
 from rushlight.engine.ir.graph import Meta, TensorBase, Value
 from rushlight.engine.ops.view import zeros
+from rushlight.engine.runtime.cache import here
 from rushlight.engine.trace import views
 from rushlight.engine.trace.gradient_node import FREED_MESSAGE, HookHandle, next_sequence
-from rushlight.engine.trace.recorder import mode, wrap
+from rushlight.engine.trace.recorder import wrap
 
 
 class FunctionCtx:
@@ -178,7 +179,7 @@ class Function:
         ctx: FunctionCtx = _node_class(cls)()
         edges = tuple(x._edge if isinstance(x, TensorBase) and _fresh(x) else None for x in args)
         ctx.needs_input_grad = tuple(edge is not None for edge in edges)
-        before, mode.grad = mode.grad, False
+        before, here.trace.grad = here.trace.grad, False
         try:
             if cls.setup_context is not Function.setup_context:
                 output = cls.forward(*args, **kwargs)
@@ -186,7 +187,7 @@ class Function:
             else:
                 output = cls.forward(ctx, *args, **kwargs)
         finally:
-            mode.grad = before
+            here.trace.grad = before
         outputs = output if isinstance(output, tuple) else (output,)
         tracked = before and any(ctx.needs_input_grad)
         made = _finish(ctx, args, outputs, edges if tracked else None)
@@ -254,14 +255,14 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(backward)
     def call(ctx: Any, *gradients: Any) -> Any:
-        wanted = mode.grad and any(
+        wanted = here.trace.grad and any(
             isinstance(g, TensorBase) and g._edge is not None for g in gradients
         )
-        before, mode.grad = mode.grad, False
+        before, here.trace.grad = here.trace.grad, False
         try:
             results = backward(ctx, *gradients)
         finally:
-            mode.grad = before
+            here.trace.grad = before
         if not wanted:
             return results
         listed = results if isinstance(results, tuple) else (results,)

@@ -103,9 +103,9 @@ def _owning(
 
 def _refuse_failed(arrays: tuple[Any, ...]) -> None:
     """Raise what spoiled an input, before the first of the others is written over."""
-    for array in arrays:
-        if array.__class__ is Failed:
-            raise array.error.with_traceback(array.traceback)
+    if Failed in map(type, arrays):
+        failed = next(array for array in arrays if array.__class__ is Failed)
+        raise failed.error.with_traceback(failed.traceback)
 
 
 # What getrefcount says inside a kernel's `owned` of an array nobody else holds: environment,

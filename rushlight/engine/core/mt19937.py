@@ -46,10 +46,9 @@ _STATE: Final = np.dtype(
 
 STATE_SIZE: Final = _STATE.itemsize
 
-#: Up to this many draws, NumPy's raw call costs less than its array call.
+#: Draws up to which NumPy's raw call costs less than its array call; up to which generated code is
+#: not worth asking for two addresses.
 _FEW_DRAWS: Final = 256
-
-#: Up to this many, generated code is not worth asking for two addresses.
 _FEW_NATIVE: Final = 64
 
 #: Reservations that may stand unread before their places in the stream are fixed one by one.
@@ -421,7 +420,7 @@ class Engine:
         return address
 
     def _draw_into(self, reservation: Reservation, out: Draws32) -> bool:
-        """Write the draws of a reservation that is next in the stream; whether that could be."""
+        """Write the draws of a reservation that is next in the stream; whether it is."""
         if native.fill is None or not out.flags.c_contiguous:
             return False
         with self.lock:
@@ -486,7 +485,8 @@ class Engine:
             raise ValueError("the reservation was released; its draws are gone")
         if reservation._start is None:
             self._settle(upto=reservation)
-            self._pending.popleft()
+            if self._pending:  # else Ctrl-C came while it was drawn the first time
+                self._pending.popleft()
             return self
         elsewhere = Engine()
         elsewhere._go_to(reservation._start)

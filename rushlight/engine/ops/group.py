@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine.core.dtype import float64
+from rushlight.engine.core.dtype import float64, int64
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ir.op import OTHER, POINTWISE, Op, Spec
 from rushlight.engine.ir.program import Program
@@ -191,7 +191,8 @@ _INTO: dict[Any, Callable[..., Any]] = {
 
 def _on_numbers(spec: Spec) -> Callable[..., Any]:
     """The kernel of an operation on Python numbers: Python's own for the basic ones."""
-    if spec.op.name in _PYTHON and all(m is not None and m.dtype is float64 for m in spec.inputs):
+    numbers = all(m is not None and m.dtype in (float64, int64) for m in spec.inputs)
+    if spec.op.name in _PYTHON and spec.out.dtype is float64 and numbers:
         return _PYTHON[spec.op.name]
     return spec.kernel
 

@@ -110,15 +110,14 @@ def nll_loss(
             f"({target.shape[0]})."
         )
     classes = shape[1 if nd > 1 else 0]
-    _look_at_targets(target, classes, ignore_index)
+    sure = _look_at_targets(target, classes, ignore_index)
     ignore = int(ignore_index)
     if nd < 3:
         if len(_recorders) > MAX_SPECS:
             _recorders.clear()
-        attrs = how, ignore
-        recorder = nll_loss_op.fixed(*attrs)
-        _recorders[key] = recorder, nll_loss_op.sure(*attrs), classes
-        return recorder(input, target, weight)
+        known = nll_loss_op.fixed(how, ignore), nll_loss_op.sure(how, ignore), classes
+        _recorders[key] = known
+        return (known[1] if sure else known[0])(input, target, weight)
     if nd == 4:
         return nll_loss2d_op.fixed(how, ignore)(input, target, weight)
     return _nll_reshaped(input, target, weight, how, ignore)

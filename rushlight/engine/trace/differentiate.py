@@ -11,8 +11,9 @@ import numpy as np
 
 from rushlight.engine.ir.graph import Meta
 from rushlight.engine.ops.view import as_layout, sum_to, to_dtype, zeros
+from rushlight.engine.runtime.cache import here
 from rushlight.engine.trace.gradient_node import HookHandle, next_sequence
-from rushlight.engine.trace.recorder import mode, wrap
+from rushlight.engine.trace.recorder import wrap
 
 
 class Anomaly:
@@ -206,14 +207,14 @@ class Backward:
 
     def run(self) -> None:
         """Walk the graph, later recorded nodes first."""
-        before = mode.grad
-        mode.grad = self.create_graph
+        # without the detour through `mode`: Ctrl-C may come wherever a function of ours is called
+        before, here.trace.grad = here.trace.grad, self.create_graph
         try:
             while self.ready:
                 _, _, node = heappop(self.ready)
                 self._visit(node)
         finally:
-            mode.grad = before
+            here.trace.grad = before
 
     def _deliver(self, edge: tuple[Any, int], gradient: Any) -> None:
         node, number = edge

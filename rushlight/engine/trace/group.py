@@ -217,12 +217,16 @@ class _Recording:
             return False  # a state that stands in two rows enters once
         listed = trace.values
         number = len(listed)
-        for value in entering:
-            value.pos = number
-            number += 1
-        listed += entering
-        append(listed, self._outs, self._rows, number)
-        trace.state = self._end
+        try:
+            for value in entering:  # Ctrl-C may come at the end of every turn
+                value.pos = number
+                number += 1
+                listed.append(value)
+            append(listed, self._outs, self._rows, number)
+            trace.state = self._end
+        except BaseException:
+            trace.trim()
+            raise
         return True
 
 

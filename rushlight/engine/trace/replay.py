@@ -237,14 +237,18 @@ def _append(
 ) -> None:
     """Append what the memo lists, and hand out the gradients."""
     listed = trace.values
-    if memo.entered:
-        _append_with_outside(memo, trace, outside)
-    else:
-        if memo.rows is None:
-            memo.rows = rows_of(memo.entries, memo.numbers)
-        append(listed, memo.entries, memo.rows, memo.start, memo.numbers)
+    if memo.rows is None:
+        memo.rows = rows_of(memo.entries, memo.numbers)
+    try:
+        if memo.entered:
+            _append_with_outside(memo, trace, outside)
+        else:
+            append(listed, memo.entries, memo.rows, memo.start, memo.numbers)
+        trace.state = memo.end
+    except BaseException:  # Ctrl-C: values without their operations would be taken for others
+        trace.trim()
+        raise
     position = memo.start + len(memo.entries)
-    trace.state = memo.end
     base, plain = trace.slot.base, mode.tensor
     for leaf, place in zip(leaves, memo.gradients, strict=True):
         if place >= 0:

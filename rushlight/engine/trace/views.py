@@ -134,13 +134,12 @@ def make_views(
     op: Op, tensor: Any, parts: Sequence[tuple[Any, ...]], node_op: Op, attrs: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     """Several views of one tensor, one for each tuple of attributes, with a common node."""
-    with_edge = tensor.requires_grad and mode.grad
-    before = mode.grad
-    mode.grad = False
+    with_edge = tensor.requires_grad and here.trace.grad
+    before, here.trace.grad = here.trace.grad, False
     try:
         made = tuple([make_view(op, tensor, part) for part in parts])
     finally:
-        mode.grad = before
+        here.trace.grad = before
     if with_edge and made:
         key = ((tensor._value.meta,), attrs)
         spec = node_op.specs.get(key) or node_op.specialize(*key)
