@@ -44,7 +44,8 @@ class Link:
         self._say(cmd="join", rank=rank, size=size, host=quote(host, safe=""))
         self._await_others()
         self.sock.settimeout(None)
-        threading.Thread(target=self._listen, name="rushlight link", daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, name="rushlight link", daemon=True)
+        self.listener.start()
 
     def _connect(self) -> socket.socket:
         pause = 0.02

@@ -118,5 +118,6 @@ def test_ranks_hear_who_leaves_and_who_is_lost() -> None:
     assert server.values["PMI_process_mapping"] == "(vector,(0,1,3))"
     server.close()
     for link in links.values():
+        link.listener.join(10)  # it reads until the server has gone
         link.lines.close()
         link.sock.close()
