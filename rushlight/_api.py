@@ -70,7 +70,8 @@ def write_out(out: Any, result: Any, name: str) -> Any:
     return write(out, result, name)
 
 
-#: Parameters of PyTorch's native functions and what they may be called besides: as NumPy does.
+#: Parameters of PyTorch's native functions and what they may be called besides: as NumPy does. The
+#: reductions that are called most declare ``axis`` themselves: a method then needs no second call.
 _OTHER_NAMES = {
     "dim": ("axis",), "keepdim": ("keepdims",), "input": ("x", "a", "x1"), "other": ("x2",),
     "split_size_or_sections": ("split_size",),

@@ -17,6 +17,7 @@ import numpy as np
 from rushlight._arrays import tensor_of_array
 from rushlight._creation_data import tensor as make_tensor
 from rushlight.engine.core.dtype import FLOATING, SCALAR_NAMES, bool_, int32, int64, uint8
+from rushlight.engine.core.shape import length
 from rushlight.engine.ir.graph import Meta, TensorBase
 from rushlight.engine.ir.op import Op
 from rushlight.engine.ops.arithmetic_inplace import copy_
@@ -37,9 +38,6 @@ from rushlight.engine.trace.recorder import record
 from rushlight.engine.trace.views import check_inplace, fits, make_view, write, write_part
 
 Item = int | tuple[int, int, int] | None
-
-#: An axis of a shape without the detour through ``Size``, which makes a Size of a slice.
-length = tuple.__getitem__
 
 class Parsed:
     """An index in its two parts: the items of the view, and index tensors by axis of that view."""

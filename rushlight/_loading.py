@@ -1,6 +1,6 @@
 """No garbage collection while the package is imported: it takes a fifth of the time.
 
-An import makes hundreds of thousands of objects that stay, and the collector looks at all of them
+An import makes tens of thousands of objects that stay, and the collector looks at all of them
 again and again.
 """
 

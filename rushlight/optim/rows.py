@@ -65,9 +65,7 @@ class Rows(list[Any]):
 
     def all_have(self, name: str) -> bool:
         """Whether every parameter has a state tensor of this name."""
-        if self.stale:
-            return bool(self.mine) and None not in [own.get(name) for own in self.mine]
-        known = self._have.get(name)
+        known = None if self.stale else self._have.get(name)
         if known is None:
             known = bool(self.mine) and None not in [own.get(name) for own in self.mine]
             self._have[name] = known

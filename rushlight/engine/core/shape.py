@@ -40,6 +40,10 @@ class Size(tuple[int, ...]):
         return Size, (tuple(self),)
 
 
+#: The size of an axis, without the detour through ``Size``, which makes a Size of a slice.
+length = tuple.__getitem__
+
+
 def as_shape(sizes: tuple[Any, ...]) -> Shape:
     """Sizes given as ``f(2, 3)`` or ``f((2, 3))`` as one tuple of ints."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):

@@ -17,6 +17,7 @@ from rushlight.engine.core.shape import (
     contiguous_strides,
     infer_size,
     is_dense,
+    length,
     view_strides,
 )
 from rushlight.engine.ir.buffers import copy_strided, settle, window
@@ -219,8 +220,7 @@ def embed(g: Any, op: Op, whole: Meta, *attrs: Any) -> Any:
 def _select_infer(input: Meta, dim: int, index: int) -> Meta:
     if input.ndim == 0:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    size = tuple.__getitem__(input.shape, dim)
-    if not -size <= index < size:
+    if not -(size := length(input.shape, dim)) <= index < size:
         raise IndexError(
             f"select(): index {index} out of range for tensor of size {list(input.shape)} "
             f"at dimension {dim}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from _signal import SIGINT, getsignal, signal  # their wrappers in `signal` take ten times as long
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from sys import getrefcount
 from types import FrameType
@@ -257,13 +257,7 @@ def _run_compiled(program: Program, values: Sequence[Value]) -> bool:
         compiled = consider(program)
         if compiled is None:
             return False
-    try:
-        if not compiled.run(values):
-            return False
-    except DataError:
-        return False  # the interpreter finds the same and says where it was recorded
-    _count(program)
-    return True
+    return _attempt(program, compiled.run, values)
 
 
 def _run_whole(program: Program, values: list[Value]) -> bool:
@@ -273,20 +267,21 @@ def _run_whole(program: Program, values: list[Value]) -> bool:
         return False
     if compiled.epoch != threads.state.epoch or watch.calls is not None:
         return False
+    return _attempt(program, compiled.run_whole, values)
+
+
+def _attempt(program: Program, run: Callable[[Any], bool], values: Sequence[Value]) -> bool:
+    """Run compiled code of a program and count that; whether it could."""
     try:
-        if not compiled.run_whole(values):
+        if not run(values):
             return False
     except DataError:
-        return False
-    _count(program)
-    return True
-
-
-def _count(program: Program) -> None:
+        return False  # the interpreter finds the same and says where it was recorded
     program.runs += 1
     counters.runs += 1
     counters.compiled_runs += 1
     counters.nodes_run += len(program.nodes)
+    return True
 
 
 def _take_back(trace: Trace, environment: Sequence[Any]) -> None:

@@ -201,6 +201,9 @@ def test_a_replay_leaves_out_what_nobody_reads() -> None:
         x = torch.full((40,), float(number))
         y = step(x)
         assert y[0].item() == pytest.approx(2.718281828 ** (2.0 * number) + 1.0, rel=1e-5)
+    ran = [miss.program for miss in misses.history if miss.program.compiled is not None]
+    unread = [set(p.held) - set(p.inputs) - set(p.keep) for p in ran if p.compiled.whole]
+    assert any(unread)  # such positions are the ones this is about
     assert kept._value.pos == -1
 
 
